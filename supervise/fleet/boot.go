@@ -1,0 +1,267 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/procguard/procguard/state"
+)
+
+// boot continues from the snapshot: with what still lives, in the phase in
+// which each chain stood.
+func (f *Fleet) boot(b Boot) {
+	if f.booted {
+		return
+	}
+	f.booted = true
+	prior := f.snap.Finished
+	f.record(state.Record{Kind: state.KindBoot, Volume: b.Volume, Node: f.spec.Node})
+	if prior != nil && prior.Code == 0 {
+		f.record(state.Record{Kind: state.KindRun})
+	}
+	changed := f.register()
+	left := f.meet(b.Survivors)
+	if why := f.gaveUpBefore(prior); why != "" {
+		if !changed {
+			f.beginEnd(&ending{code: 10, why: why, final: true})
+			return
+		}
+		f.forgive()
+	}
+	f.dealQueue()
+	for _, g := range f.glist {
+		f.number(g)
+		f.resume(g, left[g])
+		f.advance(g)
+	}
+}
+
+// gaveUpBefore is why the last run ended without success, "" if it did not end.
+func (f *Fleet) gaveUpBefore(prior *state.Finish) string {
+	if prior != nil && prior.Code != 0 {
+		return strings.TrimPrefix(prior.Why, "before: ")
+	}
+	for _, g := range f.glist {
+		if r := f.snap.Recovery[g.name]; r != nil && r.Phase == state.GaveUp {
+			return "gave up on group " + g.name + ": " + r.Why
+		}
+	}
+	return ""
+}
+
+// forgive opens the groups that gave up: the configuration has changed since.
+func (f *Fleet) forgive() {
+	for _, name := range slices.Sorted(maps.Keys(f.snap.Recovery)) {
+		if f.snap.Recovery[name].Phase == state.GaveUp {
+			f.record(state.Record{Kind: state.KindPhase, Group: name})
+		}
+	}
+}
+
+// register makes the snapshot and the machine hold exactly what is configured.
+// It says whether a worker is new or is another program than before.
+func (f *Fleet) register() (changed bool) {
+	wanted := map[string]bool{}
+	for _, w := range f.spec.Workers {
+		wanted[w.ID] = true
+		changed = f.admit(w) || changed
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.snap.Workers)) {
+		if !wanted[id] {
+			f.record(state.Record{Kind: state.KindForget, Worker: id})
+		}
+	}
+	f.link()
+	f.registerTasks()
+	return changed
+}
+
+// admit makes w a member. A known one only gets its new settings.
+func (f *Fleet) admit(spec Worker) (changed bool) {
+	d := f.snap.Workers[spec.ID]
+	changed = d == nil || d.Fingerprint != spec.Fingerprint
+	w := f.workers[spec.ID]
+	if w != nil {
+		f.count(w, -1)
+	}
+	if changed || d.Group != spec.Group {
+		f.record(state.Record{Kind: state.KindWorker, Worker: spec.ID, Group: spec.Group, Fingerprint: spec.Fingerprint, Standby: spec.Standby})
+	}
+	if w == nil {
+		w = &worker{d: f.snap.Workers[spec.ID], g: f.group(spec.Group)}
+		w.wake.fire = func(f *Fleet) {
+			table[w.state][evDue](f, w, Tick{})
+			f.settle(w)
+		}
+		w.state = resting(w.d)
+		f.workers[spec.ID] = w
+		f.order = append(f.order, w)
+		w.g.members = append(w.g.members, w)
+	}
+	w.spec, w.changed = spec, changed
+	f.count(w, +1)
+	return changed
+}
+
+// resting is the state of a worker without a process.
+func resting(d *state.Worker) wstate {
+	switch {
+	case d.Excluded:
+		return excluded
+	case d.Done:
+		return done
+	}
+	return idle
+}
+
+func (f *Fleet) group(name string) *group {
+	g := f.groups[name]
+	if g == nil {
+		g = &group{name: name}
+		g.deadline.fire = func(f *Fleet) { f.overdue(g) }
+		f.groups[name] = g
+		f.glist = append(f.glist, g)
+	}
+	return g
+}
+
+// link draws the edges of depends_on.
+func (f *Fleet) link() {
+	for _, w := range f.order {
+		w.dependents, w.needs, w.met = nil, nil, 0
+	}
+	for _, w := range f.order {
+		for _, d := range w.spec.DependsOn {
+			on := f.workers[d.Worker]
+			w.needs = append(w.needs, need{on, d.Until})
+			on.dependents = append(on.dependents, w)
+		}
+	}
+}
+
+func (f *Fleet) registerTasks() {
+	wanted := map[string]bool{}
+	for i := range f.spec.Tasks {
+		t := &f.spec.Tasks[i]
+		wanted[t.ID] = true
+		known := f.snap.Tasks[t.ID]
+		switch {
+		case known == nil:
+			f.addTask(t, t.Owner)
+		case known.Status != state.TaskDone && differs(known, t):
+			owner := known.WorkerID
+			f.record(state.Record{Kind: state.KindDrop, TaskID: t.ID})
+			f.addTask(t, owner)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.snap.Tasks)) {
+		if !wanted[id] {
+			f.record(state.Record{Kind: state.KindDrop, TaskID: id})
+		}
+	}
+}
+
+func differs(known *state.Task, t *Task) bool {
+	return known.WorkerType != t.Type || known.Weight != t.Weight || string(known.Payload) != string(t.Payload)
+}
+
+func (f *Fleet) addTask(t *Task, owner string) {
+	f.record(state.Record{Kind: state.KindTask, Task: &state.Task{
+		TaskID: t.ID, WorkerID: owner, WorkerType: t.Type, Weight: t.Weight, Payload: t.Payload}})
+}
+
+// remains is what was left of a group when ProcGuard came back.
+type remains struct {
+	living int
+	lost   []*worker
+}
+
+// meet takes the survivors in and finds who has been lost. One that should not
+// live, or is another program now, is stopped before its group does anything.
+func (f *Fleet) meet(survivors []Survivor) map[*group]*remains {
+	left := map[*group]*remains{}
+	for _, g := range f.glist {
+		left[g] = &remains{}
+	}
+	for _, s := range survivors {
+		w := f.find(s.Worker, s.Gen)
+		if w == nil || w.hasProcess() {
+			continue
+		}
+		left[w.g].living++
+		f.adopt(w, s)
+	}
+	for _, w := range f.order {
+		if !w.hasProcess() && (w.d.PID != 0 || w.d.Status == state.Running || w.d.Status == state.Starting) {
+			f.record(state.Record{Kind: state.KindExit, Worker: w.spec.ID, Gen: w.d.Generation,
+				Cause: &state.Cause{Kind: state.CauseLost}, Expected: true})
+			if w.state == idle {
+				left[w.g].lost = append(left[w.g].lost, w)
+			}
+		}
+	}
+	return left
+}
+
+func (f *Fleet) adopt(w *worker, s Survivor) {
+	wrong := w.state != idle || w.d.Held || w.d.Standby
+	f.act(Adopt(s))
+	if w.d.PID != s.PID || w.d.StartTicks != s.Ticks {
+		f.record(state.Record{Kind: state.KindStarted, Worker: s.Worker, Gen: s.Gen, PID: s.PID, Ticks: s.Ticks})
+	}
+	was := w.state
+	f.enter(w, running)
+	w.ready = time.UnixMilli(int64(w.d.ReadyTime * 1000))
+	f.note(w, Note{Kind: NoteAdopted, PID: s.PID})
+	switch {
+	case wrong:
+		f.stop(w, restIdle)
+		if was == done {
+			w.then = beDone
+		}
+	case w.changed:
+		f.stop(w, startAgain)
+	case w.d.Status == state.Starting:
+		f.toStarting(w)
+	}
+}
+
+// resume brings a group back to where it stood.
+func (f *Fleet) resume(g *group, left *remains) {
+	r := f.snap.Recovery[g.name]
+	if r == nil {
+		f.resumeSteady(g, left)
+		return
+	}
+	g.phase, g.incident, g.attempt = r.Phase, r.Incident, max(r.Attempt, 1)
+	for _, id := range r.Culprits {
+		if w := f.workers[id]; w != nil && w.g == g {
+			g.culprits = append(g.culprits, w)
+		}
+	}
+	switch {
+	case left.living > 0 || r.Phase == state.StopAll:
+		f.stopEvery(g, nil, nil)
+	case r.Phase == state.Restart || r.Phase == state.Verify:
+		f.restart(g)
+	}
+}
+
+// resumeSteady starts what is not running. Where some live on and others do
+// not, those others died while nobody watched: that is a failure.
+func (f *Fleet) resumeSteady(g *group, left *remains) {
+	if left.living > 0 && len(left.lost) > 0 && f.spec.Recovery.Auto {
+		w := left.lost[0]
+		f.enter(w, failed)
+		f.fail(w, state.Cause{Kind: state.CauseLost})
+		return
+	}
+	revive := f.worldUnfinished(g)
+	for _, m := range g.members {
+		if !m.hasProcess() && f.comesBack(m, revive) {
+			f.toWaiting(m, 0)
+		}
+	}
+}

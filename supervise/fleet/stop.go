@@ -1,0 +1,198 @@
+package fleet
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/procguard/procguard/state"
+)
+
+// rung is how far up the stop ladder a worker is.
+type rung uint8
+
+const (
+	rungAsk   rung = iota + 1 // stop signal, to the leader unless told otherwise
+	rungGroup                 // the same to the whole process group
+	rungKill                  // SIGKILL to everything
+)
+
+const (
+	// groupGrace is how long a group that got the stop signal after its leader
+	// did not heed it has until it is killed.
+	groupGrace = 500 * time.Millisecond
+	// verdictAfter is how long the kernel has to end what was killed. A process
+	// that lives longer hangs in the kernel, and nothing we do will end it.
+	verdictAfter = 5 * time.Second
+
+	sigCont = 18 // SIGCONT: a stopped process would never act on the stop signal
+)
+
+// stop begins to take a living worker down; then is what it becomes after.
+func (f *Fleet) stop(w *worker, then fate) {
+	switch w.state {
+	case spawning:
+		w.then = then
+		if !w.doomed {
+			w.doomed = true
+			w.g.doomed++
+		}
+	case starting, running:
+		w.then, w.since = then, f.now
+		f.enter(w, stopping)
+		f.note(w, Note{Kind: NoteStopping, PID: w.d.PID})
+		if w.spec.Grace <= 0 || (f.ending != nil && f.ending.now) {
+			f.kill(w)
+			return
+		}
+		w.rung = rungAsk
+		f.ask(w, w.spec.StopToGroup)
+		f.alarm(w, w.spec.Grace)
+	case stopping, sweeping:
+		w.then = then
+	}
+}
+
+func (f *Fleet) ask(w *worker, group bool) {
+	f.act(Signal{Worker: w.spec.ID, Gen: w.d.Generation, Signal: w.spec.StopSignal, Group: group})
+	f.act(Signal{Worker: w.spec.ID, Gen: w.d.Generation, Signal: sigCont, Group: group})
+}
+
+// climb goes up the ladder when a rung's time is over.
+func (f *Fleet) climb(w *worker) {
+	switch {
+	case w.rung == rungAsk && !w.spec.StopToGroup:
+		w.rung = rungGroup
+		f.ask(w, true)
+		f.alarm(w, groupGrace)
+	case w.rung < rungKill:
+		f.kill(w)
+	default:
+		f.toStuck(w)
+	}
+}
+
+func (f *Fleet) kill(w *worker) {
+	if w.rung == rungKill || w.state != stopping {
+		return
+	}
+	w.rung, w.killed = rungKill, true
+	f.note(w, Note{Kind: NoteKilling, PID: w.d.PID, Delay: f.now.Sub(w.since)})
+	f.act(Kill{Worker: w.spec.ID, Gen: w.d.Generation})
+	f.alarm(w, verdictAfter)
+}
+
+// toStuck is the verdict that a worker cannot be ended. Nothing may be started
+// in its place while it might still be at work, so its group gives up.
+func (f *Fleet) toStuck(w *worker) {
+	f.enter(w, stuck)
+	f.note(w, Note{Kind: NoteStuck, PID: w.d.PID})
+	if f.ending == nil {
+		f.giveUp(w.g, fmt.Sprintf("worker %s (pid %d) cannot be killed", w.spec.ID, w.d.PID))
+	}
+}
+
+// onStuckExit: the leader is dead after all; it counts when all is gone.
+func onStuckExit(f *Fleet, w *worker, e Event) {
+	x := e.(Exited)
+	c := x.cause()
+	f.exitRecord(w, &c, true)
+	if x.Gone {
+		f.enter(w, failed)
+	}
+}
+
+func (f *Fleet) unkillable() string {
+	var names []string
+	for _, w := range f.order {
+		if w.state == stuck {
+			names = append(names, fmt.Sprintf("%s (pid %d)", w.spec.ID, w.d.PID))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "unkillable: " + strings.Join(names, ", ")
+}
+
+func (f *Fleet) stopFleet(e StopFleet) {
+	if f.ending == nil {
+		why := e.Why
+		if why == "" {
+			why = "stop requested"
+		}
+		f.beginEnd(&ending{code: 0, why: why, now: e.Now})
+		return
+	}
+	if e.Now && !f.ending.now {
+		f.ending.now = true
+		for _, w := range f.order {
+			f.kill(w)
+			if w.state == starting || w.state == running {
+				f.stop(w, restIdle)
+			}
+		}
+	}
+}
+
+// beginEnd stops everything, dependents before what they depend on.
+func (f *Fleet) beginEnd(end *ending) {
+	f.ending = end
+	f.note(nil, Note{Kind: NoteStopAll, Text: end.why, Code: end.code})
+	for _, w := range f.order {
+		if w.state == waiting {
+			f.enter(w, idle)
+		}
+		w.above = 0
+	}
+	for _, w := range f.order {
+		if w.hasProcess() {
+			for _, n := range w.needs {
+				n.w.above++
+			}
+		}
+	}
+	for _, w := range f.order {
+		if w.above == 0 || end.now {
+			f.stop(w, f.restFate(w))
+		}
+	}
+}
+
+// restFate keeps what a dying worker was going to be, but never starts it.
+func (f *Fleet) restFate(w *worker) fate {
+	if (w.state == stopping || w.state == sweeping) && w.then != startAgain {
+		return w.then
+	}
+	return restIdle
+}
+
+// down is called when a worker has no process any more.
+func (f *Fleet) down(w *worker) {
+	if f.ending == nil {
+		return
+	}
+	if w.killed && w.state != stuck {
+		f.ending.killed = append(f.ending.killed, w.spec.ID)
+	}
+	for _, n := range w.needs {
+		n.w.above--
+		if n.w.above == 0 {
+			f.stop(n.w, f.restFate(n.w))
+		}
+	}
+}
+
+// giveUp ends a group for good, and with it the run: whoever gave up must not
+// stay up with nothing running.
+func (f *Fleet) giveUp(g *group, why string) {
+	if f.ending != nil {
+		return
+	}
+	f.alarms.clear(&g.deadline)
+	if g.attempt == 0 {
+		g.attempt, g.incident = 1, f.snap.Incidents
+	}
+	f.phase(g, state.GaveUp, why)
+	f.beginEnd(&ending{code: 10, why: "gave up on group " + g.name + ": " + why, final: true})
+}

@@ -1,0 +1,60 @@
+package fleet
+
+// kind numbers the events that are about one worker.
+type kind uint8
+
+const (
+	evStarted kind = iota
+	evSpawnFailed
+	evExited
+	evGone
+	evReady
+	evAlive
+	evJudged
+	evDue
+	nKinds
+)
+
+var kindNames = [nKinds]string{"Started", "SpawnFailed", "Exited", "Gone", "Ready", "Alive", "Judged", "due"}
+
+type reaction func(*Fleet, *worker, Event)
+
+func ignore(*Fleet, *worker, Event) {}
+
+// table is what each state makes of each event.
+//
+//	Started    SpawnFailed    Exited     Gone        Ready    Alive    Judged    due
+var table = [nStates][nKinds]reaction{
+	idle:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	waiting:  {ignore, ignore, ignore, ignore, ignore, ignore, ignore, onDue},
+	spawning: {onStarted, onSpawnFailed, ignore, ignore, ignore, ignore, ignore, ignore},
+	starting: {ignore, ignore, onDied, ignore, onReady, ignore, onJudged, onDue},
+	running:  {ignore, ignore, onDied, ignore, ignore, onAlive, onJudged, onDue},
+	stopping: {ignore, ignore, onStopped, ignore, ignore, ignore, ignore, onDue},
+	sweeping: {ignore, ignore, ignore, onGone, ignore, ignore, ignore, onDue},
+	failed:   {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	done:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	excluded: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	stuck:    {ignore, ignore, onStuckExit, onLateGone, ignore, ignore, ignore, ignore},
+}
+
+// about names the worker, generation and kind of an event that is about one.
+func about(e Event) (id string, gen uint64, k kind, ok bool) {
+	switch e := e.(type) {
+	case Started:
+		return e.Worker, e.Gen, evStarted, true
+	case SpawnFailed:
+		return e.Worker, e.Gen, evSpawnFailed, true
+	case Exited:
+		return e.Worker, e.Gen, evExited, true
+	case Gone:
+		return e.Worker, e.Gen, evGone, true
+	case Ready:
+		return e.Worker, e.Gen, evReady, true
+	case Alive:
+		return e.Worker, e.Gen, evAlive, true
+	case Judged:
+		return e.Worker, e.Gen, evJudged, true
+	}
+	return "", 0, 0, false
+}
