@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/procguard/procguard/state/journal"
+	"github.com/procguard/procguard/supervise"
+	"github.com/procguard/procguard/supervise/config"
+)
+
+// search is where a configuration file is looked for, in this order.
+func search(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if env := os.Getenv("PROCGUARD_CONFIG"); env != "" {
+		return env, nil
+	}
+	for _, path := range []string{"procguard.yaml", "/etc/procguard/procguard.yaml"} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("no --config, no $PROCGUARD_CONFIG, no ./procguard.yaml and no /etc/procguard/procguard.yaml")
+}
+
+// load finds and reads the configuration; what is wrong has been printed.
+func load(flag string) (*config.Config, bool) {
+	path, err := search(flag)
+	if err != nil {
+		fail("cannot find a configuration", err, "procguard --config FILE, or procguard -- CMD to run one command")
+		return nil, false
+	}
+	cfg, err := supervise.Load(path)
+	if err != nil {
+		printMistakes(err)
+		return nil, false
+	}
+	return cfg, true
+}
+
+// run supervises the workers of a file until the end, and returns the exit code.
+func run(flag string, fresh bool, signals chan os.Signal) int {
+	cfg, ok := load(flag)
+	if !ok {
+		return codeUsage
+	}
+	g, err := supervise.New(cfg, supervise.Options{Fresh: fresh, Version: fullVersion()})
+	if err != nil {
+		fail("cannot start", err, "")
+		return codeUsage
+	}
+	signal.Notify(signals, forwarded()...)
+	done := make(chan struct{})
+	defer close(done)
+	go attend(g, cfg.File, signals, done)
+	out, err := g.Run(context.Background())
+	return report(out, err)
+}
+
+// attend acts on the signals that come while g runs.
+func attend(g *supervise.Guard, file string, signals <-chan os.Signal, done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case s := <-signals:
+			switch s {
+			case syscall.SIGTERM, syscall.SIGINT:
+				g.Shutdown("got "+signalName(s), false) // a second one kills
+			case syscall.SIGHUP:
+				reload(g, file)
+			default:
+				g.Forward(s.(syscall.Signal))
+			}
+		}
+	}
+}
+
+func reload(g *supervise.Guard, file string) {
+	cfg, err := supervise.Load(file)
+	if err != nil {
+		printMistakes(err)
+		fmt.Fprintln(os.Stderr, "procguard: the configuration is not reloaded; what runs is left as it is")
+		return
+	}
+	if err := g.Reload(context.Background(), cfg); err != nil {
+		fail("cannot reload", err, "what runs is left as it is")
+	}
+}
+
+// report prints the last line, which says why, and gives the exit code.
+func report(out supervise.Outcome, err error) int {
+	if err != nil {
+		hint := ""
+		var h interface{ Hint() string }
+		var locked *journal.LockedError
+		switch {
+		case errors.As(err, &locked):
+			hint = "stop the other procguard, or give this one its own state.dir"
+		case errors.As(err, &h):
+			hint = h.Hint()
+		}
+		fail("cannot go on", err, hint)
+		return max(out.Code, codeUnknown)
+	}
+	fmt.Fprintf(os.Stderr, "procguard: exit %d: %s\n", out.Code, out.Why)
+	return out.Code
+}

@@ -1,0 +1,355 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/state/journal"
+	"github.com/procguard/procguard/supervise/bus"
+	"github.com/procguard/procguard/supervise/config"
+	"github.com/procguard/procguard/supervise/control"
+	"github.com/procguard/procguard/supervise/fleet"
+	"github.com/procguard/procguard/supervise/logs"
+	"github.com/procguard/procguard/supervise/probe"
+)
+
+// kernel is what makes and ends processes. The reaper is the one for this
+// container; its callbacks go to the loop's inbox.
+type kernel interface {
+	Spawn(reaper.Spec) (reaper.Proc, error)
+	Adopt(s reaper.Survivor, id string, gen uint64) (reaper.Proc, error)
+	Signal(reaper.Proc, syscall.Signal, reaper.Target) error
+	Kill(reaper.Proc) error
+}
+
+// loop owns the machine. All its methods run on the goroutine of Run.
+type loop struct {
+	g        *Guard
+	cfg      *config.Config
+	byID     map[string]*config.Worker
+	log      *slog.Logger
+	fleet    *fleet.Fleet
+	kernel   kernel
+	disk     *journal.Journal
+	out      *logs.Collector
+	watch    *probe.Prober
+	story    *story
+	door     *control.Server // nil if it could not be opened
+	bus      bus.Bus         // nil if it could not be opened
+	broken   []string        // what around us could not be had
+	ports    ports
+	dir      string // of the state, "" if it is in memory
+	scratch  string // files between us and the workers
+	volume   string // names this state in markers
+	run      uint64 // number of the job
+	endpoint string // of the bus, for workers
+
+	live     map[string]*instance // by worker
+	fallen   map[string]*instance // those that ended in this turn, for their evidence
+	answers  fleet.Batch          // to Spawns of the step being carried out
+	degraded bool
+	outcome  *Outcome
+	killed   int // requests to stop at once
+}
+
+// instance is a process of a worker, from its start until nothing is left.
+type instance struct {
+	gen   uint64
+	proc  reaper.Proc
+	cfg   *config.Worker
+	lines *logs.Worker
+	start time.Time
+	beat  time.Time // last heartbeat
+	exit  *reaper.Exit
+	// drained is closed when all that it has said is in the tail; nil while it lives
+	drained <-chan struct{}
+	files   []string // to be removed with it
+}
+
+// turn runs until the machine has ended.
+func (l *loop) turn(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	stop := ctx.Done()
+	for l.outcome == nil {
+		l.drain()
+		if l.outcome != nil {
+			return
+		}
+		var due <-chan time.Time
+		if at, ok := l.due(); ok {
+			timer.Reset(time.Until(at))
+			due = timer.C
+		}
+		select {
+		case <-l.g.in.wake:
+		case <-l.disk.Notify():
+		case <-due:
+		case <-stop:
+			stop = nil
+			l.shutdown(cause(ctx), false)
+		}
+		timer.Stop()
+	}
+}
+
+func cause(ctx context.Context) string {
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err.Error()
+	}
+	return "stop requested"
+}
+
+// due is when the loop has something to do by itself.
+func (l *loop) due() (time.Time, bool) {
+	at, ok := l.fleet.Deadline()
+	if t, wants := l.disk.Due(); wants && (!ok || t.Before(at)) {
+		at, ok = t, true
+	}
+	return at, ok
+}
+
+// drain lets the machine see all that has come in, what is due, and gives the
+// disk the snapshot it wants.
+func (l *loop) drain() {
+	m := l.g.in.take()
+	var batch fleet.Batch
+	for _, e := range m.exits {
+		batch = append(batch, l.translate(e)...)
+	}
+	batch = append(batch, m.facts...)
+	for id, gen := range m.beats {
+		if w := l.live[id]; w != nil && w.gen == gen {
+			w.beat = time.Now()
+			l.watch.Beat(id, gen)
+			batch = append(batch, fleet.Alive{Worker: id, Gen: gen})
+		}
+	}
+	if len(batch) > 0 {
+		l.step(batch)
+		clear(l.fallen)
+	}
+	for _, f := range m.calls {
+		f(l)
+	}
+	if at, ok := l.fleet.Deadline(); ok && !at.After(time.Now()) {
+		l.step(fleet.Tick{})
+	}
+	if l.disk.Wants() {
+		l.offer()
+	}
+	l.health()
+}
+
+func (l *loop) offer() {
+	snap := l.fleet.Snapshot()
+	for id, w := range l.live {
+		if d := snap.Workers[id]; d != nil {
+			d.LastHeartbeat = seconds(w.beat)
+		}
+	}
+	if err := l.disk.Offer(snap); err != nil {
+		l.log.Error("the state file cannot be written", "error", err)
+	}
+}
+
+// step gives one event to the machine and carries out what it decides. Spawns
+// are answered when everything before has been done.
+func (l *loop) step(e fleet.Event) {
+	for e != nil {
+		l.answers = nil
+		for _, a := range l.decide(e) {
+			l.perform(a)
+		}
+		e = nil
+		if len(l.answers) > 0 {
+			e = l.answers
+		}
+	}
+}
+
+// decide is the machine's step. Should the machine contradict itself, nothing it
+// says can be trusted any more: everything is killed, and PID 1 leaves with an
+// error, which the container's owner sees, instead of a panic in mid-air.
+func (l *loop) decide(e fleet.Event) (actions []fleet.Action) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("internal error, all workers are killed", "error", r, "event", fmt.Sprintf("%T", e), "stack", string(debug.Stack()))
+			for _, w := range l.live {
+				_ = l.kernel.Kill(w.proc)
+			}
+			l.outcome = &Outcome{Code: 1, Why: fmt.Sprintf("internal error: %v", r)}
+			actions = nil
+		}
+	}()
+	return l.fleet.Step(time.Now(), e)
+}
+
+func (l *loop) perform(a fleet.Action) {
+	switch a := a.(type) {
+	case fleet.Persist:
+		l.persist(a)
+	case fleet.Spawn:
+		l.spawn(a)
+	case fleet.Adopt:
+		l.adopt(a)
+	case fleet.Signal:
+		l.signal(a)
+	case fleet.Kill:
+		if w := l.instance(a.Worker, a.Gen); w != nil {
+			_ = l.kernel.Kill(w.proc) // gone already: its exit is under way
+		}
+	case fleet.Retask:
+		l.retask(a)
+	case fleet.Emit:
+		l.tell(&a.Note)
+	case fleet.Exit:
+		l.outcome = &Outcome{Code: a.Code, Why: a.Why}
+	}
+}
+
+func (l *loop) instance(id string, gen uint64) *instance {
+	if w := l.live[id]; w != nil && w.gen == gen {
+		return w
+	}
+	return nil
+}
+
+// persist makes records durable, or as durable as the disk lets it: a stalled or
+// full disk delays recovery by state.sync_timeout once, and is named in status.
+func (l *loop) persist(p fleet.Persist) {
+	if err := l.disk.Append(p.Records, p.Sync); err != nil && !errors.Is(err, journal.ErrDegraded) {
+		l.log.Error("state cannot be recorded", "error", err)
+	}
+}
+
+// health says once when the disk fails and once when it heals.
+func (l *loop) health() {
+	ok, why, _ := l.disk.Health()
+	if ok == l.degraded {
+		l.degraded = !ok
+		if ok {
+			l.log.Info("state is on disk again")
+		} else {
+			l.log.Error("state is kept in memory only", "why", why)
+		}
+	}
+}
+
+func (l *loop) signal(a fleet.Signal) {
+	w := l.instance(a.Worker, a.Gen)
+	if w == nil {
+		return
+	}
+	to := reaper.Leader
+	if a.Group {
+		to = reaper.Group
+	}
+	_ = l.kernel.Signal(w.proc, syscall.Signal(a.Signal), to) // gone already: its exit is under way
+}
+
+// translate turns what the reaper reports into what the machine understands.
+func (l *loop) translate(e any) fleet.Batch {
+	switch e := e.(type) {
+	case reaper.Exit:
+		w := l.instance(e.ID, e.Gen)
+		if w == nil {
+			return nil
+		}
+		w.exit = &e
+		l.fallen[e.ID] = w
+		l.watch.Unwatch(e.ID, e.Gen)
+		detail := ""
+		if e.Code() > 0 && l.scratch != "" {
+			detail = errorMessage(l.errorPath(e.ID))
+		}
+		x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: e.Sent != 0, Gone: e.Gone, Detail: detail}
+		if s := e.Signal(); s != 0 {
+			x.Signal = unix.SignalName(s)
+			if x.Signal == "" {
+				x.Signal = fmt.Sprintf("signal %d", int(s))
+			}
+		}
+		if w.lines != nil {
+			w.drained = w.lines.Finish()
+		}
+		if e.Gone {
+			l.drop(e.ID, w)
+		}
+		return fleet.Batch{x}
+	case reaper.Gone:
+		w := l.instance(e.ID, e.Gen)
+		if w == nil {
+			return nil
+		}
+		l.drop(e.ID, w)
+		return fleet.Batch{fleet.Gone{Worker: e.ID, Gen: e.Gen}}
+	}
+	return nil
+}
+
+func (l *loop) heartbeat(id string) {
+	if w := l.live[id]; w != nil {
+		w.beat = time.Now()
+		l.watch.Beat(id, w.gen)
+		l.step(fleet.Alive{Worker: id, Gen: w.gen})
+	}
+}
+
+func (l *loop) shutdown(why string, now bool) {
+	l.killed++
+	l.step(fleet.StopFleet{Why: why, Now: now || l.killed > 1})
+}
+
+func (l *loop) reload(cfg *config.Config) error {
+	s := spec(cfg)
+	if err := l.fleet.CanReload(s); err != nil {
+		return err
+	}
+	l.use(cfg)
+	l.step(fleet.Reload{Spec: s})
+	return nil
+}
+
+// use makes cfg the configuration in force.
+func (l *loop) use(cfg *config.Config) {
+	l.cfg = cfg
+	l.byID = make(map[string]*config.Worker, len(cfg.Workers))
+	for i := range cfg.Workers {
+		l.byID[cfg.Workers[i].ID] = &cfg.Workers[i]
+	}
+	l.g.mu.Lock()
+	l.g.cfg = cfg
+	l.g.mu.Unlock()
+}
+
+func (l *loop) status() fleet.Status {
+	s := l.fleet.Status()
+	for i := range s.Workers {
+		l.freshen(&s.Workers[i])
+	}
+	return s
+}
+
+func (l *loop) workerStatus(id string) (fleet.WorkerStatus, bool) {
+	s, ok := l.fleet.Worker(id)
+	if ok {
+		l.freshen(&s)
+	}
+	return s, ok
+}
+
+func (l *loop) freshen(s *fleet.WorkerStatus) {
+	if w := l.live[s.WorkerID]; w != nil {
+		s.LastHeartbeat = seconds(w.beat)
+	}
+}

@@ -1,0 +1,308 @@
+package supervise
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/supervise/config"
+	"github.com/procguard/procguard/supervise/fleet"
+	"github.com/procguard/procguard/supervise/logs"
+)
+
+// spawn makes a process for a worker and answers the machine.
+func (l *loop) spawn(a fleet.Spawn) {
+	w, err := l.launch(a)
+	if err != nil {
+		l.answers = append(l.answers, fleet.SpawnFailed{Worker: a.Worker, Gen: a.Gen, Detail: err.Error()})
+		return
+	}
+	l.answers = append(l.answers, fleet.Started{Worker: a.Worker, Gen: a.Gen, PID: w.proc.PID, Ticks: w.proc.StartTicks})
+}
+
+func (l *loop) launch(a fleet.Spawn) (*instance, error) {
+	cfg := l.byID[a.Worker]
+	if cfg == nil {
+		return nil, fmt.Errorf("worker %s is not configured", a.Worker)
+	}
+	w := &instance{gen: a.Gen, cfg: cfg}
+	rs, err := l.spec(a, w)
+	if err == nil {
+		w.lines, err = l.out.Open(l.stream(cfg, a.Gen, a.Restarts))
+	}
+	if err != nil {
+		l.remove(w)
+		return nil, err
+	}
+	rs.Stdout, rs.Stderr = w.lines.Stdout, w.lines.Stderr
+	// The exit may be reported before Spawn returns, but only to the inbox,
+	// which this goroutine reads later: by then the instance is known.
+	w.proc, err = l.kernel.Spawn(rs)
+	w.lines.CloseChildEnds()
+	if err != nil {
+		w.lines.Finish()
+		l.remove(w)
+		return nil, err
+	}
+	w.start = w.proc.Start
+	l.live[a.Worker] = w
+	l.writePIDFile(w)
+	l.watch.Watch(l.subject(a.Worker, w, false))
+	return w, nil
+}
+
+// adopt takes over a process that an earlier ProcGuard left. Without its output
+// it would block when the pipe is full, so one whose pipes cannot be opened is
+// reported as it is: watched, and what it says is lost.
+func (l *loop) adopt(a fleet.Adopt) {
+	cfg := l.byID[a.Worker]
+	w := &instance{gen: a.Gen, cfg: cfg, files: l.paths(a.Worker)}
+	s := reaper.Survivor{PID: a.PID, StartTicks: a.Ticks, Instance: l.marker(a.Worker, a.Gen), Leader: true}
+	var err error
+	w.proc, err = l.kernel.Adopt(s, a.Worker, a.Gen)
+	l.live[a.Worker] = w
+	if err != nil {
+		// It died between the scan and now.
+		l.g.in.exit(reaper.Exit{ID: a.Worker, Gen: a.Gen, PID: a.PID, Unknown: true, Gone: true})
+		return
+	}
+	w.start = w.proc.Start
+	restarts := 0
+	if s, ok := l.fleet.Worker(a.Worker); ok {
+		restarts = s.RestartCount
+	}
+	if w.lines, err = l.out.Adopt(a.PID, l.stream(cfg, a.Gen, restarts)); err != nil {
+		w.lines = nil
+		l.log.Warn("the output of an adopted worker cannot be read", "worker", a.Worker, "pid", a.PID, "error", err)
+	}
+	l.watch.Watch(l.subject(a.Worker, w, true))
+}
+
+// marker names an instance for ever: no two processes have had the same one.
+func (l *loop) marker(worker string, gen uint64) string {
+	return l.prefix() + strconv.FormatUint(gen, 10) + ":" + worker
+}
+
+func (l *loop) prefix() string { return l.volume + ":" }
+
+// parseMarker is the reverse of marker.
+func (l *loop) parseMarker(s string) (worker string, gen uint64, ok bool) {
+	rest, ok := strings.CutPrefix(s, l.prefix())
+	if !ok {
+		return "", 0, false
+	}
+	num, worker, ok := strings.Cut(rest, ":")
+	gen, err := strconv.ParseUint(num, 10, 64)
+	return worker, gen, ok && err == nil
+}
+
+func (l *loop) stream(cfg *config.Worker, gen uint64, attempt int) logs.StreamSpec {
+	s := logs.StreamSpec{Worker: cfg.ID, Attempt: attempt, OnLine: l.onLine(cfg, gen)}
+	if cfg.Logs.Files {
+		s.Dir = l.logDir(cfg)
+	}
+	return s
+}
+
+func (l *loop) logDir(cfg *config.Worker) string {
+	if cfg.Logs.Dir != "" {
+		return cfg.Logs.Dir
+	}
+	if l.dir == "" {
+		return ""
+	}
+	return filepath.Join(l.dir, "logs")
+}
+
+// onLine watches for the line that says a worker is ready.
+func (l *loop) onLine(cfg *config.Worker, gen uint64) func(logs.Stream, []byte) bool {
+	if cfg.Ready.Log == nil {
+		return nil
+	}
+	re, id, in := cfg.Ready.Log, cfg.ID, l.g.in
+	return func(_ logs.Stream, line []byte) bool {
+		if !re.Match(line) {
+			return true
+		}
+		in.fact(fleet.Ready{Worker: id, Gen: gen})
+		return false
+	}
+}
+
+// spec is what the kernel needs to know. It makes the files that the worker's
+// environment names.
+func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
+	cfg := w.cfg
+	s := reaper.Spec{ID: a.Worker, Gen: a.Gen, Instance: l.marker(a.Worker, a.Gen), Argv: cfg.Command,
+		Dir: cfg.WorkingDir, Umask: cfg.Umask, Nice: cfg.Nice, CPUs: cfg.CPUAffinity}
+	for _, name := range slices.Sorted(keys(cfg.Rlimits)) {
+		r := cfg.Rlimits[name]
+		s.Rlimits = append(s.Rlimits, reaper.Rlimit{Resource: rlimits[name], Cur: r.Soft, Max: r.Hard})
+	}
+	owner, err := credential(cfg.User)
+	if err != nil {
+		return s, err
+	}
+	if owner != nil {
+		s.Credential = owner.cred
+	}
+	if err := l.writeTasks(a.Worker, w); err != nil {
+		l.log.Warn("the task file cannot be written; the tasks are in PROCGUARD_TASKS", "worker", a.Worker, "error", err)
+	}
+	env, err := l.environment(a, w, owner)
+	s.Env = env
+	return s, err
+}
+
+// environment is ours, then the worker's own, then what ProcGuard tells it. It
+// is built anew for each start, so that nothing of one start leaks into another.
+func (l *loop) environment(a fleet.Spawn, w *instance, owner *account) ([]string, error) {
+	env := envOf(ownEnv())
+	if owner != nil {
+		env.set("HOME", owner.home)
+		env.set("USER", owner.name)
+		env.set("LOGNAME", owner.name)
+	}
+	for _, k := range slices.Sorted(keys(w.cfg.Env)) {
+		env.set(k, w.cfg.Env[k])
+	}
+	tasks, err := json.Marshal(a.Tasks)
+	if err != nil {
+		return nil, err
+	}
+	env.set("PROCGUARD_WORKER_ID", a.Worker)
+	env.set("PROCGUARD_NODE", l.cfg.Node)
+	env.set("PROCGUARD_GROUP", w.cfg.Group)
+	env.set("PROCGUARD_RESTART_COUNT", strconv.Itoa(a.Restarts))
+	env.set("PROCGUARD_EPOCH", strconv.FormatUint(a.Epoch, 10))
+	// The kernel takes no string of more than 128 KiB; a longer list is in the file alone.
+	if len(tasks) < 120<<10 || l.scratch == "" {
+		env.set("PROCGUARD_TASKS", string(tasks))
+	}
+	if l.scratch != "" && len(l.cfg.Tasks) > 0 {
+		env.set("PROCGUARD_TASKS_FILE", l.tasksPath(a.Worker))
+	}
+	if l.scratch != "" {
+		env.set("PROCGUARD_HEARTBEAT_FILE", l.beatPath(a.Worker))
+	}
+	if l.endpoint != "" {
+		env.set("PROCGUARD_ZMQ", l.endpoint)
+	}
+	if a.Rank != nil {
+		if err := l.torch(&env, a, w.cfg); err != nil {
+			return nil, err
+		}
+	}
+	return env.list, nil
+}
+
+// torch adds what torchrun gives its workers, so that a plain DDP script runs
+// unchanged (torch.distributed's env:// rendezvous).
+func (l *loop) torch(env *environ, a fleet.Spawn, cfg *config.Worker) error {
+	port, err := l.ports.pick(a.Rank.Rendezvous)
+	if err != nil {
+		return fmt.Errorf("no free port for the rendezvous: %w", err)
+	}
+	rank, world := strconv.Itoa(a.Rank.Rank), strconv.Itoa(a.Rank.World)
+	for _, kv := range [][2]string{
+		{"RANK", rank}, {"LOCAL_RANK", rank}, {"WORLD_SIZE", world}, {"LOCAL_WORLD_SIZE", world},
+		{"GROUP_RANK", "0"}, {"GROUP_WORLD_SIZE", "1"}, {"ROLE_RANK", rank}, {"ROLE_WORLD_SIZE", world}, {"ROLE_NAME", cfg.Type},
+		{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", strconv.Itoa(port)},
+		{"TORCHELASTIC_RESTART_COUNT", strconv.Itoa(a.Restarts)}, {"TORCHELASTIC_MAX_RESTARTS", strconv.Itoa(cfg.MaxRestarts)},
+		{"TORCHELASTIC_RUN_ID", l.volume}, {"TORCHELASTIC_USE_AGENT_STORE", "False"},
+	} {
+		env.set(kv[0], kv[1])
+	}
+	if l.scratch != "" {
+		env.set("TORCHELASTIC_ERROR_FILE", l.errorPath(a.Worker))
+	}
+	// torchrun does the same: else each rank starts a thread per core.
+	if _, ok := env.at["OMP_NUM_THREADS"]; !ok && a.Rank.World > 1 {
+		env.set("OMP_NUM_THREADS", "1")
+	}
+	return nil
+}
+
+// ownEnv is our environment as workers inherit it.
+func ownEnv() []string { return os.Environ() }
+
+// environ is a list of variables in which a later one replaces an earlier one.
+type environ struct {
+	list []string
+	at   map[string]int
+}
+
+func envOf(list []string) environ {
+	e := environ{at: make(map[string]int, len(list)+32)}
+	for _, kv := range list {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			e.set(k, v)
+		}
+	}
+	return e
+}
+
+func (e *environ) set(k, v string) {
+	if i, ok := e.at[k]; ok {
+		e.list[i] = k + "=" + v
+		return
+	}
+	e.at[k] = len(e.list)
+	e.list = append(e.list, k+"="+v)
+}
+
+// rlimits are the names of setrlimit(2) in lower case.
+var rlimits = map[string]int{
+	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
+	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
+	"msgqueue": unix.RLIMIT_MSGQUEUE, "nice": unix.RLIMIT_NICE, "nofile": unix.RLIMIT_NOFILE,
+	"nproc": unix.RLIMIT_NPROC, "rss": unix.RLIMIT_RSS, "rtprio": unix.RLIMIT_RTPRIO,
+	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
+}
+
+// drop forgets an instance of which nothing is left.
+func (l *loop) drop(id string, w *instance) {
+	delete(l.live, id)
+	l.remove(w)
+}
+
+func (l *loop) remove(w *instance) {
+	for _, f := range w.files {
+		_ = os.Remove(f) // it may never have been made
+	}
+}
+
+// writePIDFile writes pid_file as people expect it: the number and a newline.
+func (l *loop) writePIDFile(w *instance) {
+	if w.cfg.PIDFile == "" {
+		return
+	}
+	if err := replaceFile(w.cfg.PIDFile, []byte(strconv.Itoa(w.proc.PID)+"\n"), nil); err != nil {
+		l.log.Warn("pid_file cannot be written", "worker", w.cfg.ID, "error", err)
+		return
+	}
+	w.files = append(w.files, w.cfg.PIDFile)
+}
+
+// replaceFile changes a file in one step, so that a reader sees the old or the
+// new content. owner may be nil.
+func replaceFile(path string, data []byte, owner *syscall.Credential) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return err
+	}
+	if owner != nil {
+		if err := os.Chown(tmp, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return os.Rename(tmp, path)
+}
