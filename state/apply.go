@@ -91,14 +91,15 @@ func applyBoot(s *Snapshot, r *Record) error {
 
 // applyRun forgets what the finished job had used up, and nothing else:
 // generations, epoch and incident numbers go on, so that no instance or
-// incident is ever named like an earlier one.
+// incident is ever named like an earlier one. The fingerprints go, so that the
+// configuration is read as if it were new and a spare in use is a spare again.
 func applyRun(s *Snapshot, _ *Record) error {
 	s.Run++
 	s.Finished = nil
 	clear(s.Recovery)
 	for _, w := range s.Workers {
 		w.Done, w.Excluded, w.Held = false, false, false
-		w.BudgetUsed, w.RestartCount, w.LastError, w.Status = 0, 0, "", Unknown
+		w.BudgetUsed, w.RestartCount, w.LastError, w.Status, w.Fingerprint = 0, 0, "", Unknown, ""
 		w.AssignedTasks = []string{}
 	}
 	clear(s.Tasks)
@@ -215,6 +216,7 @@ func applyPhase(s *Snapshot, r *Record) error {
 	}
 	rec.Phase, rec.Incident, rec.Attempt, rec.Why = r.Phase, r.Incident, r.Attempt, r.Why
 	rec.Culprits = append([]string{}, r.Culprits...)
+	s.Incidents = max(s.Incidents, r.Incident) // the failure's own record may be lost
 	return nil
 }
 
