@@ -101,11 +101,13 @@ func (g *Guard) Run(ctx context.Context) (Outcome, error) {
 	g.state = underWay
 	g.mu.Unlock()
 	g.since = time.Now()
+	await := g.callBack()
 	defer func() {
 		g.mu.Lock()
 		g.state = ended
 		g.mu.Unlock()
 		g.hub.close()
+		await()
 		close(g.over)
 	}()
 	return g.run(ctx)
@@ -116,15 +118,19 @@ func (g *Guard) Run(ctx context.Context) (Outcome, error) {
 func (g *Guard) Start(ctx context.Context) (wait func() (Outcome, error), err error) {
 	var out Outcome
 	var runErr error
-	go func() { out, runErr = g.Run(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out, runErr = g.Run(ctx)
+	}()
 	wait = func() (Outcome, error) {
-		<-g.over
+		<-done
 		return out, runErr
 	}
 	select {
 	case <-g.ready:
 		return wait, nil
-	case <-g.over:
+	case <-done:
 		_, err := wait()
 		return wait, err
 	}

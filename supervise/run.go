@@ -156,15 +156,7 @@ func (l *loop) journalLog(level journal.Level, msg string) {
 }
 
 func (l *loop) openOutput() (err error) {
-	logs0 := config.Logs{}
-	if len(l.cfg.Workers) > 0 {
-		logs0 = l.cfg.Workers[0].Logs
-	}
-	opt := logs.Options{Stdout: l.g.opt.Stdout, Stderr: l.g.opt.Stderr, RotateBytes: logs0.MaxSize, RotateKeep: logs0.MaxFiles,
-		Notice: func(text string) { l.log.Warn(text) }}
-	if logs0.Format == "json" {
-		opt.Format = logs.JSON
-	}
+	opt := logs.Options{Stdout: l.g.opt.Stdout, Stderr: l.g.opt.Stderr, Notice: func(text string) { l.log.Warn(text) }}
 	l.out, err = logs.New(opt)
 	return err
 }

@@ -105,7 +105,11 @@ func (l *loop) parseMarker(s string) (worker string, gen uint64, ok bool) {
 }
 
 func (l *loop) stream(cfg *config.Worker, gen uint64, attempt int) logs.StreamSpec {
-	s := logs.StreamSpec{Worker: cfg.ID, Attempt: attempt, OnLine: l.onLine(cfg, gen)}
+	s := logs.StreamSpec{Worker: cfg.ID, Attempt: attempt, OnLine: l.onLine(cfg, gen), Quiet: !cfg.Logs.Console,
+		JSON: cfg.Logs.Format == "json", RotateBytes: cfg.Logs.MaxSize, RotateKeep: cfg.Logs.MaxFiles}
+	if s.RotateKeep == 0 {
+		s.RotateKeep = -1 // max_files: 0 keeps none
+	}
 	if cfg.Logs.Files {
 		s.Dir = l.logDir(cfg)
 	}

@@ -1,0 +1,144 @@
+package reaper
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// peeked is what waitid(2) tells about a child without reaping it.
+type peeked struct {
+	pid  int
+	code int // CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, ...
+	sig  int // of a stop: the signal
+}
+
+// si_code values of SIGCHLD, from <asm-generic/siginfo.h>.
+const (
+	cldTrapped   = 4
+	cldStopped   = 5
+	cldContinued = 6
+)
+
+// siginfo mirrors the head of siginfo_t: the union is aligned as a pointer is.
+type siginfo struct {
+	signo, errno, code int32
+	_                  [0]uintptr
+	pid                int32
+	uid                uint32
+	status             int32
+	_                  [128 - 24]byte
+}
+
+// waitid fills in the first child that matches; pid 0 means none (with WNOHANG).
+func waitid(kind, id, options int) (peeked, error) {
+	for {
+		var si siginfo
+		err := unix.Waitid(kind, id, (*unix.Siginfo)(unsafe.Pointer(&si)), options, nil)
+		if err != unix.EINTR {
+			return peeked{int(si.pid), int(si.code), int(si.status)}, err
+		}
+	}
+}
+
+// wait4 reaps a child known to be dead or about to die.
+func wait4(pid int, ru *syscall.Rusage) (syscall.WaitStatus, error) {
+	for {
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &ws, 0, ru)
+		if err != syscall.EINTR {
+			return ws, err
+		}
+	}
+}
+
+// dead says whether our child pid is a zombie now.
+func dead(pid int) bool {
+	p, err := waitid(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+	return err == nil && p.pid == pid
+}
+
+// forkAndExit makes a child that exits at once, to wake a thread blocked in
+// waitid. Nothing else does: the runtime's handlers restart it (SA_RESTART), and a
+// failed exec's child may be reaped by syscall.ForkExec before waitid looks.
+//
+// It must not be split: the child has one thread and no scheduler, so it may not
+// enter a function prologue that would yield. It is a plain fork, on its own copy of
+// the stack, and calls nothing but exit_group.
+//
+//go:norace
+//go:nosplit
+//go:noinline
+func forkAndExit() (int, error) {
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	if pid == 0 {
+		for {
+			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+	}
+	return int(pid), nil
+}
+
+// maskInherited says whether we were started with blocked signals. A forked child gets
+// the mask of the forking thread, and all threads of the runtime have the inherited one.
+func maskInherited() bool {
+	var set unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &set); err != nil {
+		return false
+	}
+	return set != unix.Sigset_t{}
+}
+
+// sigaction mirrors the kernel's struct: the handler comes first.
+type sigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+const sigIgn = 1
+
+// ignores says whether this process ignores s, so that an exec would keep that.
+func ignores(s int) bool {
+	var old sigaction
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), 0, uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	return errno == 0 && old.handler == sigIgn
+}
+
+// unhandled are the signals for which the Go runtime installs no handler, or leaves an
+// inherited "ignore" in place: only these can reach a child as ignored.
+var unhandled = [...]int{
+	int(unix.SIGHUP), int(unix.SIGINT), int(unix.SIGTSTP), int(unix.SIGTTIN),
+	int(unix.SIGTTOU), int(unix.SIGCONT), 32, 33, 34,
+}
+
+func ignoresAny() bool {
+	for _, s := range unhandled {
+		if ignores(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// closeOnExec marks every descriptor above 2; those of Go are marked already, so
+// it is about what we inherited.
+func closeOnExec(haveProc bool) {
+	if unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC) == nil || !haveProc {
+		return
+	}
+	ents, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range ents {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}

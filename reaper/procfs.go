@@ -1,0 +1,211 @@
+package reaper
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// stat is what we use of /proc/PID/stat, see proc_pid_stat(5).
+type stat struct {
+	comm             string
+	state            byte
+	ppid, pgrp, sess int
+	start            uint64 // field 22, USER_HZ ticks since boot
+}
+
+func readStat(pid int) (stat, error) {
+	b, err := readProc(pid, "stat")
+	if err != nil {
+		return stat{}, err
+	}
+	return parseStat(b)
+}
+
+// parseStat splits after the last parenthesis: a process may put anything, blanks
+// and parentheses too, into its name.
+func parseStat(b []byte) (stat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open {
+		return stat{}, fmt.Errorf("reaper: malformed stat %q", b)
+	}
+	f := strings.Fields(string(b[end+1:]))
+	if len(f) < 20 {
+		return stat{}, fmt.Errorf("reaper: short stat %q", b)
+	}
+	st := stat{comm: string(b[open+1 : end]), state: f[0][0]}
+	var err error
+	for i, p := range []*int{&st.ppid, &st.pgrp, &st.sess} {
+		if *p, err = strconv.Atoi(f[1+i]); err != nil {
+			return stat{}, err
+		}
+	}
+	st.start, err = strconv.ParseUint(f[19], 10, 64)
+	return st, err
+}
+
+// readProc reads a whole file of /proc/PID with bare system calls: an os.File would
+// cost a registration with the poller.
+func readProc(pid int, name string) ([]byte, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 4096)
+	for {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return buf, err
+		}
+		buf = buf[:len(buf)+n]
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+type envState int
+
+const (
+	envRead   envState = iota
+	envEmpty           // no environment: a zombie, a kernel thread, one in the middle of exec, or env -i
+	envDenied          // not ours to read
+)
+
+// outerSuffix makes the name of the variable that carries the markers of the
+// supervisors above: a worker may be a supervisor itself and mark its own workers
+// anew, and they are still ours to sweep when it is killed.
+const outerSuffix = "_OUTER"
+
+// readMarkers returns the values of key and of key_OUTER in the environment pid was
+// started with.
+func readMarkers(pid int, key string) ([]string, envState) {
+	env, err := readEnviron(pid)
+	switch {
+	case err == unix.EACCES || err == unix.EPERM:
+		return nil, envDenied
+	case err != nil || len(env) == 0: // newer kernels say ESRCH for a zombie
+		return nil, envEmpty
+	}
+	var values []string
+	if v := envValue(env, key); v != "" {
+		values = append(values, v)
+	}
+	if v := envValue(env, key+outerSuffix); v != "" {
+		values = append(values, strings.Split(v, "\n")...)
+	}
+	return values, envRead
+}
+
+// readEnviron falls back to the other threads: a process whose main thread has ended
+// shows nothing, and lives.
+func readEnviron(pid int) ([]byte, error) {
+	env, err := readProc(pid, "environ")
+	if len(env) > 0 || err == unix.EACCES || err == unix.EPERM {
+		return env, err
+	}
+	tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	for _, t := range tasks {
+		if b, _ := readProc(pid, "task/"+t.Name()+"/environ"); len(b) > 0 {
+			return b, nil
+		}
+	}
+	return env, err
+}
+
+// envValue finds key in a NUL-separated list.
+func envValue(env []byte, key string) string {
+	want := []byte(key + "=")
+	for len(env) > 0 {
+		entry, rest, _ := bytes.Cut(env, []byte{0})
+		if bytes.HasPrefix(entry, want) {
+			return string(entry[len(want):])
+		}
+		env = rest
+	}
+	return ""
+}
+
+// readChildren appends the pids in an open children file, see proc_tid_children(5).
+func readChildren(fd int, pids []int) []int {
+	var buf [4096]byte
+	pid, off := 0, int64(0)
+	for {
+		n, err := unix.Pread(fd, buf[:], off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return pids
+		}
+		off += int64(n)
+		for _, b := range buf[:n] {
+			if b != ' ' {
+				pid = pid*10 + int(b-'0')
+				continue
+			}
+			pids = append(pids, pid)
+			pid = 0
+		}
+	}
+}
+
+// listProcs lists the pids in /proc.
+func listProcs() []int {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	pids := make([]int, 0, len(names))
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Description is the evidence about a process that does not die.
+type Description struct {
+	PID     int
+	PPID    int
+	State   byte   // as in /proc/PID/stat: R S D T t Z X I
+	Comm    string // the kernel's name for it, at most 15 bytes
+	Wchan   string // kernel function it sleeps in, "" if unknown or running
+	Cmdline string // arguments joined by blanks
+}
+
+// Describe reads what /proc tells about pid; it fails if there is no such process.
+func Describe(pid int) (Description, error) {
+	st, err := readStat(pid)
+	if err != nil {
+		return Description{}, fmt.Errorf("reaper: describe %d: %w", pid, err)
+	}
+	d := Description{PID: pid, PPID: st.ppid, State: st.state, Comm: st.comm}
+	if w, err := readProc(pid, "wchan"); err == nil && string(w) != "0" {
+		d.Wchan = string(w)
+	}
+	if c, err := readProc(pid, "cmdline"); err == nil {
+		d.Cmdline = string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte{' '}))
+	}
+	return d, nil
+}
+
+// String is the verdict's text: "pid 12 (python3), state D, wchan nfs_wait".
+func (d Description) String() string {
+	s := fmt.Sprintf("pid %d (%s), state %c", d.PID, d.Comm, d.State)
+	if d.Wchan != "" {
+		s += ", wchan " + d.Wchan
+	}
+	return s
+}

@@ -1,0 +1,280 @@
+package reaper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Own says what a process gets of its own.
+type Own int
+
+const (
+	OwnSession Own = iota // setsid: a session and a process group; the default
+	OwnGroup              // setpgid: a group in our session (job control)
+	OwnNothing            // stays in our group: nothing is killed by group
+)
+
+// Rlimit is one resource limit; Resource is an RLIMIT_ constant.
+type Rlimit struct {
+	Resource int
+	Cur, Max uint64 // ^uint64(0) is unlimited
+}
+
+// Spec says what to run. Only Argv is required.
+type Spec struct {
+	ID  string // handed back in Exit and Gone
+	Gen uint64
+
+	// Instance is the value of the marker variable; no two processes that run or have
+	// leftovers may share it. Empty: no marker, escapees cannot be attributed.
+	Instance string
+
+	Argv []string
+	Path string   // the file to execute; "": Argv[0] looked up in the worker's own PATH
+	Env  []string // nil: ours. Of several entries for a key the last one counts
+	Dir  string   // working directory; "": ours
+
+	Stdin, Stdout, Stderr *os.File   // nil: /dev/null
+	Extra                 []*os.File // descriptors 3, 4, ...; a nil one is closed
+
+	Own        Own
+	Ctty       *int     // child descriptor to make the controlling terminal; needs OwnSession
+	Foreground *os.File // our terminal, whose foreground group it becomes; needs OwnGroup
+	Keep       bool     // on its death kill nothing; Exit.Gone is then always true
+
+	// Credential is applied after everything that needs privilege.
+	Credential *syscall.Credential
+
+	// These are applied by the exec shim, which costs some 2 ms.
+	Umask       *int
+	Nice        *int // absolute, -20 to 19
+	Rlimits     []Rlimit
+	CPUs        []int // affinity; empty: inherited
+	OOMScoreAdj *int  // -1000 to 1000
+}
+
+// wantsShim says whether an attribute cannot be had from syscall.ForkExec.
+func (s *Spec) wantsShim() bool {
+	return s.Umask != nil || s.Nice != nil || len(s.Rlimits) > 0 || len(s.CPUs) > 0 || s.OOMScoreAdj != nil
+}
+
+// Spawn forks and executes. It returns when the exec has succeeded or failed. Errors:
+// *ExecError if the command could not be started, ErrClosed, or an error about the Spec.
+// Spawn may be called from several goroutines at once, and from callbacks (which then
+// wait for the exec).
+func (r *Reaper) Spawn(s Spec) (Proc, error) { return r.spawn(s, nil) }
+
+func (r *Reaper) spawn(s Spec, to *runner) (Proc, error) {
+	c := &child{id: s.ID, gen: s.Gen, instance: s.Instance, keep: s.Keep, pidfd: -1, to: to}
+	if err := r.reserve(c); err != nil {
+		return Proc{}, err
+	}
+	err := r.start(c, s)
+	if err != nil {
+		r.cancel(c)
+		return Proc{}, err
+	}
+	r.poke()
+	return c.Proc, nil
+}
+
+// reserve takes the instance before the fork: an orphan with that marker that
+// shows up before the registration must already have an owner.
+func (r *Reaper) reserve(c *child) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if c.instance == "" {
+		return nil
+	}
+	if strings.ContainsAny(c.instance, "\x00\n") {
+		return fmt.Errorf("reaper: instance %q: must not hold NUL or newline", c.instance)
+	}
+	if old := r.instances[c.instance]; old != nil {
+		return fmt.Errorf("reaper: instance %q is still taken by pid %d", c.instance, old.PID)
+	}
+	r.instances[c.instance] = c
+	return nil
+}
+
+func (r *Reaper) cancel(c *child) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.SpawnFailed++
+	if r.instances[c.instance] == c {
+		delete(r.instances, c.instance)
+	}
+}
+
+func (r *Reaper) start(c *child, s Spec) error {
+	l, err := r.launch(&s)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	r.forks.RLock()
+	defer r.forks.RUnlock()
+	r.forking.Add(1)
+	defer r.forking.Add(-1)
+	pid, err := l.fork(r.masks)
+	runtime.KeepAlive(s)
+	if err != nil {
+		return l.explain(err)
+	}
+	c.PID, c.Start = pid, time.Now()
+	// The child cannot be reaped before it is registered, so this is its own stat.
+	if st, err := readStat(pid); err == nil && r.proc {
+		c.StartTicks = st.start
+	}
+	r.register(c, s.Own)
+	return nil
+}
+
+func (r *Reaper) register(c *child, own Own) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	c.seq = r.seq
+	r.live[c.PID], r.all[c.seq] = c, c
+	delete(r.orphans, c.PID)
+	r.stats.Spawned++
+	if own == OwnNothing {
+		return
+	}
+	c.group, c.session = c.PID, own == OwnSession
+	if old := r.groups[c.group]; old != nil {
+		old.group = 0 // its number could only be reused because its group has ended
+	}
+	r.groups[c.group] = c
+}
+
+// launch is a Spec made ready for the fork.
+type launch struct {
+	spec *Spec
+	path string
+	look lookup
+	attr syscall.ProcAttr
+	shim *shimCall
+}
+
+func (r *Reaper) launch(s *Spec) (*launch, error) {
+	if len(s.Argv) == 0 {
+		return nil, errors.New("reaper: no command")
+	}
+	l := &launch{spec: s}
+	l.attr.Env = r.environ(s)
+	var err error
+	if l.path, err = l.look.find(s, l.attr.Env); err != nil {
+		return nil, err
+	}
+	if l.attr.Files, err = r.files(s); err != nil {
+		return nil, err
+	}
+	l.attr.Dir = s.Dir
+	l.attr.Sys = sysAttr(s)
+	if s.wantsShim() || ignoresAny() {
+		if l.shim, err = newShimCall(r.exe, l); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func sysAttr(s *Spec) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{
+		Setsid:     s.Own == OwnSession,
+		Setpgid:    s.Own == OwnGroup,
+		Credential: s.Credential,
+	}
+	if s.Ctty != nil {
+		a.Setctty, a.Ctty = true, *s.Ctty
+	}
+	if s.Foreground != nil {
+		a.Foreground, a.Ctty = true, int(s.Foreground.Fd())
+	}
+	return a
+}
+
+// environ marks the child. Our own marker, if we are somebody's worker, goes on in
+// the OUTER variable, so that our supervisor still knows our workers for its own.
+func (r *Reaper) environ(s *Spec) []string {
+	env := s.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	mark, outer := r.opt.Marker, r.opt.Marker+outerSuffix
+	out := make([]string, 0, len(env)+2)
+	at := make(map[string]int, len(env))
+	for _, e := range env {
+		key, _, _ := strings.Cut(e, "=")
+		if key == mark || key == outer {
+			continue
+		}
+		if i, dup := at[key]; dup {
+			out[i] = e
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, e)
+	}
+	if s.Instance != "" {
+		out = append(out, mark+"="+s.Instance)
+	}
+	if r.outer != "" {
+		out = append(out, outer+"="+r.outer)
+	}
+	return out
+}
+
+func (r *Reaper) files(s *Spec) ([]uintptr, error) {
+	var fds []uintptr
+	for _, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
+		if f == nil {
+			f = r.null
+		}
+		if f == nil {
+			return nil, fmt.Errorf("reaper: a standard stream is not given and %s cannot be opened", os.DevNull)
+		}
+		fds = append(fds, f.Fd())
+	}
+	for _, f := range s.Extra {
+		fd := ^uintptr(0) // closed in the child
+		if f != nil {
+			fd = f.Fd()
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+// fork runs syscall.ForkExec. Its child gets the signal mask of the calling thread,
+// so an inherited mask is lifted on this thread for the time of the fork.
+func (l *launch) fork(masked bool) (int, error) {
+	if masked {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		var none, old unix.Sigset_t
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err == nil {
+			defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
+		}
+	}
+	if l.shim != nil {
+		return l.shim.fork()
+	}
+	return syscall.ForkExec(l.path, l.spec.Argv, &l.attr)
+}
+
+func (l *launch) close() {
+	if l.shim != nil {
+		l.shim.close()
+	}
+}

@@ -1,0 +1,232 @@
+package reaper
+
+import (
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is a process that Spawn or Adopt registered. All fields but the identity are
+// guarded by Reaper.mu.
+type child struct {
+	Proc
+	id       string
+	gen      uint64
+	instance string
+	group    int  // id of its own process group, 0 if it has none or the number was reused
+	session  bool // group is its session id as well
+	keep     bool // what it leaves behind is not ours to kill
+	adopted  bool // not our child
+	pidfd    int  // of an adopted process, else -1
+	dead     bool // reaped (or, adopted, seen dead)
+	reported bool // its Exit is in the queue
+	to       *runner
+
+	sent   syscall.Signal
+	sentAt time.Time
+	exit   Exit
+	killed []int
+	left   int          // leftovers found by the last look
+	strays map[int]bool // leftovers that are not our children, watched by pidfd
+}
+
+// wait is the waiter: it peeks, and lets batch sweep and reap.
+func (r *Reaper) wait() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(r.done)
+	for {
+		p, ok := r.peek()
+		if !ok {
+			return
+		}
+		r.batch(p)
+		r.flush()
+	}
+}
+
+func (r *Reaper) waitFlags() int {
+	f := unix.WEXITED | unix.WNOWAIT
+	if r.opt.OnStop != nil {
+		f |= unix.WSTOPPED | unix.WCONTINUED
+	}
+	return f
+}
+
+// peek blocks until a child is dead and leaves it a zombie; false after Close.
+func (r *Reaper) peek() (peeked, bool) {
+	for {
+		// Close sets closed, then makes a zombie: whoever is not seen here is seen
+		// by waitid, also if drain has reaped that zombie as an orphan.
+		if r.isClosed() {
+			return peeked{}, false
+		}
+		p, err := waitid(unix.P_ALL, 0, r.waitFlags())
+		switch {
+		case r.isClosed():
+			return peeked{}, false
+		case err == nil:
+			return p, true
+		}
+		r.idle() // ECHILD: no children at all
+	}
+}
+
+// idle waits, without a single wake-up, until there may be children again. They come
+// from Spawn, which pokes, or from outside: a process that was entered into
+// our PID namespace (docker exec) leaves its children to us. Nothing tells of
+// their arrival, but their death is a SIGCHLD, so it is asked for, only here: as
+// long as we have children waitid sees everything at a lower cost.
+func (r *Reaper) idle() {
+	signal.Notify(r.chld, unix.SIGCHLD)
+	defer signal.Stop(r.chld)
+	// Look again: a death between the ECHILD and Notify sent no signal to us.
+	if _, err := waitid(unix.P_ALL, 0, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG); err != unix.ECHILD {
+		return
+	}
+	select {
+	case <-r.chld:
+	case <-r.wake:
+	}
+}
+
+func (r *Reaper) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// batch takes what is dead now: many deaths may be one wake-up. They are reaped
+// first, then one look at the list of orphans serves them all.
+func (r *Reaper) batch(p peeked) {
+	r.take(p)
+	r.drain()
+	r.mu.Lock()
+	settle := len(r.pending) > 0
+	r.mu.Unlock()
+	if settle {
+		r.settle(true)
+	}
+}
+
+// drain takes the dead children without blocking, for a bounded time: under a
+// storm of orphans there is always one more, and the workers among the dead wait.
+func (r *Reaper) drain() {
+	for end := time.Now().Add(drainBound); time.Now().Before(end); {
+		p, err := waitid(unix.P_ALL, 0, r.waitFlags()|unix.WNOHANG)
+		if err != nil || p.pid == 0 {
+			return
+		}
+		r.take(p)
+	}
+}
+
+const drainBound = 2 * time.Millisecond
+
+func (r *Reaper) take(p peeked) {
+	if p.code >= cldTrapped {
+		r.takeStop(p)
+		return
+	}
+	r.mu.Lock()
+	c := r.live[p.pid]
+	if c != nil {
+		r.bury(c)
+	}
+	r.mu.Unlock()
+	if c == nil {
+		r.takeUnknown(p.pid)
+	}
+}
+
+// bury sweeps and reaps a dead child. mu is held: Signal cannot run between the reap
+// and the removal from live, so it never reaches a reused pid.
+func (r *Reaper) bury(c *child) {
+	c.exit = c.newExit()
+	if c.group != 0 && !c.keep {
+		// The zombie still holds its number, so this group is its group. KILL to a
+		// group is atomic against fork: a member cannot slip out by forking.
+		_ = unix.Kill(-c.group, unix.SIGKILL)
+	}
+	c.exit.Status, _ = wait4(c.PID, &c.exit.Rusage)
+	delete(r.live, c.PID)
+	r.died(c)
+}
+
+func (c *child) newExit() Exit {
+	return Exit{
+		PID: c.PID, ID: c.id, Gen: c.gen, Instance: c.instance,
+		Sent: c.sent, SentAt: c.sentAt, Start: c.Start, Time: time.Now(),
+	}
+}
+
+// died makes c pending until settle decides what is left of it.
+func (r *Reaper) died(c *child) {
+	c.dead = true
+	r.stats.Exits++
+	r.pending[c] = true
+	r.fresh = append(r.fresh, c)
+}
+
+// takeUnknown reaps a zombie that is not registered: an orphan, the child of a failed
+// exec, or a child whose Spawn is still on its way. The lock waits for that Spawn:
+// afterwards the child is registered, or syscall.ForkExec has reaped it, or it is
+// an orphan; and no fork can hand its pid out anew while the lock is held.
+func (r *Reaper) takeUnknown(pid int) {
+	r.forks.Lock()
+	defer r.forks.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.live[pid]; c != nil {
+		if dead(pid) {
+			r.bury(c)
+		}
+		return
+	}
+	owner := r.ownerOf(pid)
+	e := Exit{PID: pid, Time: time.Now()}
+	var err error
+	if !dead(pid) {
+		return
+	}
+	if e.Status, err = wait4(pid, &e.Rusage); err != nil {
+		return
+	}
+	r.reapedUnknown(owner, e)
+}
+
+func (r *Reaper) reapedUnknown(owner *child, e Exit) {
+	delete(r.orphans, e.PID)
+	delete(r.leftovers, e.PID)
+	if owner != nil && owner.dead {
+		owner.killed = append(owner.killed, e.PID)
+		r.stats.Leftovers++
+		return
+	}
+	r.stats.Orphans++
+	if owner != nil {
+		e.ID, e.Gen, e.Instance = owner.id, owner.gen, owner.instance
+	}
+	if r.opt.OnOrphan != nil {
+		r.queue = append(r.queue, event{orphan: &e})
+	}
+}
+
+// takeStop consumes a stop or continuation, which would else be shown for ever.
+func (r *Reaper) takeStop(p peeked) {
+	flags := unix.WSTOPPED | unix.WCONTINUED | unix.WNOHANG
+	got, err := waitid(unix.P_PID, p.pid, flags)
+	if err != nil || got.pid == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.live[p.pid]; c != nil {
+		r.queue = append(r.queue, event{stop: &Stop{
+			PID: p.pid, ID: c.id, Gen: c.gen, Signal: syscall.Signal(got.sig), Continued: got.code == cldContinued,
+		}})
+	}
+}
