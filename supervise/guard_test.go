@@ -230,22 +230,25 @@ func TestHandleFailure(t *testing.T) {
 	r.await("recovered", func(s fleet.Status) bool { return steady(s) && find(s, "b").PID != pid && find(s, "a").BudgetUsed == 1 })
 }
 
+// TestHeartbeatTimeout: one heartbeat and then silence, in the first life only.
+// Who never sent one is not judged by it.
 func TestHeartbeatTimeout(t *testing.T) {
-	// Two heartbeats and then silence, in the first life only.
-	cfg := settings(t, sh("beats", `touch "$PROCGUARD_HEARTBEAT_FILE"; sleep 0.1; touch "$PROCGUARD_HEARTBEAT_FILE"
-		while [ $PROCGUARD_RESTART_COUNT -gt 0 ]; do sleep 0.05; touch "$PROCGUARD_HEARTBEAT_FILE"; done; exec sleep 1000`), sh("never", sleeper))
-	cfg.Monitoring.HeartbeatTimeout = 700 * time.Millisecond
+	cfg := settings(t, sh("file", `[ $PROCGUARD_RESTART_COUNT -gt 0 ] || touch "$PROCGUARD_HEARTBEAT_FILE"; exec sleep 1000`), sh("bus", sleeper))
+	cfg.Monitoring.HeartbeatTimeout = 300 * time.Millisecond
 	cfg.Monitoring.ZombieDetection = false
 	r := start(t, cfg, Options{})
-	r.await("recovered", func(s fleet.Status) bool { return steady(s) && find(s, "beats").RestartCount == 1 })
-	w := r.worker("beats")
-	if !strings.Contains(w.LastError, "no heartbeat for 700ms") {
+	r.await("recovered", func(s fleet.Status) bool { return steady(s) && find(s, "file").RestartCount == 1 })
+	if w := r.worker("file"); !strings.Contains(w.LastError, "no heartbeat for 300ms") {
 		t.Errorf("last error %q", w.LastError)
 	}
-	r.await("its heartbeat is known", func(s fleet.Status) bool { return find(s, "beats").LastHeartbeat > 0 })
-	if r.worker("never").BudgetUsed != 0 {
-		t.Error("a worker that never sent a heartbeat was judged by it")
+	if w := r.worker("bus"); w.BudgetUsed != 0 || w.LastHeartbeat != 0 {
+		t.Errorf("it never sent a heartbeat: %+v", w)
 	}
+	must(t, r.Heartbeat(r.ctx, "bus"))
+	if r.worker("bus").LastHeartbeat == 0 {
+		t.Error("the heartbeat is not known")
+	}
+	r.await("judged by it from now on", func(s fleet.Status) bool { return steady(s) && find(s, "bus").BudgetUsed == 1 })
 }
 
 func TestRegisterAndReload(t *testing.T) {
@@ -358,7 +361,9 @@ func TestTaskFile(t *testing.T) {
 	r.await("start", steady)
 	must(t, syscall.Kill(r.worker("b").PID, syscall.SIGKILL))
 	r.await("two has moved", func(s fleet.Status) bool { return steady(s) && len(find(s, "a").AssignedTasks) == 2 })
-	data, err := os.ReadFile(filepath.Join(r.dir, "run", "a.tasks.json"))
+	snap, err := r.State(r.ctx)
+	must(t, err)
+	data, err := os.ReadFile(filepath.Join(shm, "procguard-"+snap.Volume, "a.tasks.json"))
 	if err != nil || !strings.Contains(string(data), `"two"`) || !strings.Contains(string(data), `{"file":"x"}`) {
 		t.Errorf("%s, %v", data, err)
 	}

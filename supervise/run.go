@@ -101,7 +101,7 @@ func (l *loop) openState() (*state.Snapshot, error) {
 }
 
 func (l *loop) openScratch() (err error) {
-	if l.scratch, err = makeScratch(l.dir); err != nil {
+	if l.scratch, err = makeScratch(l.dir, l.volume); err != nil {
 		l.log.Warn("no directory for task and heartbeat files", "error", err)
 		l.scratch = ""
 	}
@@ -111,8 +111,8 @@ func (l *loop) openScratch() (err error) {
 
 func (l *loop) closeState() {
 	l.story.close()
-	if l.dir == "" && l.scratch != "" {
-		_ = os.RemoveAll(l.scratch) // made by us in the temporary directory
+	if l.scratch != "" {
+		_ = os.RemoveAll(l.scratch)
 	}
 	var final *state.Snapshot
 	if l.fleet != nil {

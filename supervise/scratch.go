@@ -2,26 +2,41 @@ package supervise
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/supervise/fleet"
 )
 
 // The scratch directory holds what ProcGuard and a worker tell each other by
-// file. It is under the state directory, or in the temporary one if there is
-// none; the names are those in the worker's environment.
+// file; the names are in the worker's environment. It is on a memory file system
+// where there is one, because the loop writes to it, and a disk that stalls must
+// not stop the loop. Only we can write to it: a worker that runs as another user
+// gets a directory of its own below it.
 
 func (l *loop) scratchPath(worker, kind string) string {
 	return filepath.Join(l.scratch, url.PathEscape(worker)+"."+kind)
 }
 
 func (l *loop) tasksPath(worker string) string { return l.scratchPath(worker, "tasks.json") }
-func (l *loop) beatPath(worker string) string  { return l.scratchPath(worker, "heartbeat") }
-func (l *loop) errorPath(worker string) string { return l.scratchPath(worker, "error.json") }
+func (l *loop) beatPath(worker string) string  { return l.workersPath(worker, "heartbeat") }
+func (l *loop) errorPath(worker string) string { return l.workersPath(worker, "error.json") }
+
+// workersPath is for files that the worker writes.
+func (l *loop) workersPath(worker, kind string) string {
+	if cfg := l.byID[worker]; cfg != nil && cfg.User != "" {
+		return filepath.Join(l.scratchPath(worker, "d"), kind)
+	}
+	return l.scratchPath(worker, kind)
+}
 
 func (l *loop) paths(worker string) []string {
 	if l.scratch == "" {
@@ -32,11 +47,16 @@ func (l *loop) paths(worker string) []string {
 
 // writeTasks writes the worker's tasks, with their payloads, in one step. The
 // other files of an earlier process are removed: they are not this one's.
-func (l *loop) writeTasks(worker string, w *instance) error {
+func (l *loop) writeTasks(worker string, w *instance, owner *account) error {
 	if l.scratch == "" {
 		return nil
 	}
 	w.files = l.paths(worker)
+	if owner != nil {
+		if err := ownDir(l.scratchPath(worker, "d"), owner.cred); err != nil {
+			return err
+		}
+	}
 	_ = os.Remove(l.beatPath(worker))
 	_ = os.Remove(l.errorPath(worker))
 	if len(l.cfg.Tasks) == 0 {
@@ -54,7 +74,7 @@ func (l *loop) putTasks(worker string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(l.tasksPath(worker), append(data, '\n'), nil)
+	return replaceFile(l.tasksPath(worker), append(data, '\n'))
 }
 
 func (l *loop) retask(a fleet.Retask) {
@@ -66,17 +86,63 @@ func (l *loop) retask(a fleet.Retask) {
 	}
 }
 
-// makeScratch makes the directory, world-writable like /tmp because workers of
-// other users write their heartbeats there.
-func makeScratch(dir string) (string, error) {
-	path := filepath.Join(dir, "run")
-	if dir == "" {
-		return os.MkdirTemp("", "procguard-")
+// ownDir makes a directory for one user.
+func ownDir(path string, owner *syscall.Credential) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
+		return err
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return "", err
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+}
+
+// shm is a memory file system in every container and on every Linux.
+const shm = "/dev/shm"
+
+// makeScratch makes the directory for a volume: in memory, else below the state,
+// else in the temporary directory.
+func makeScratch(stateDir, volume string) (path string, err error) {
+	tries := []string{filepath.Join(shm, "procguard-"+volume)}
+	if stateDir != "" {
+		tries = append(tries, filepath.Join(stateDir, "run"))
 	}
-	return path, os.Chmod(path, 0o777|os.ModeSticky)
+	for _, path = range append(tries, filepath.Join(os.TempDir(), "procguard-"+volume)) {
+		if err = makeOwn(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// makeOwn makes a directory that nobody else can write to, or finds it as it
+// made it before: in a directory that is open to all, somebody else may have been
+// faster.
+func makeOwn(path string) error {
+	if err := os.Mkdir(path, 0o755); err == nil || !os.IsExist(err) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is somebody else's", path)
+	}
+	return nil
+}
+
+// readSmall reads a file that a worker wrote, whatever it has made of it: no
+// link is followed, no FIFO is waited for, and it is cut at limit bytes.
+func readSmall(path string, limit int) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a plain file", path)
+	}
+	return io.ReadAll(io.LimitReader(f, int64(limit)))
 }
 
 func keys[V any](m map[string]V) iter.Seq[string] {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -158,7 +157,7 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 	if owner != nil {
 		s.Credential = owner.cred
 	}
-	if err := l.writeTasks(a.Worker, w); err != nil {
+	if err := l.writeTasks(a.Worker, w, owner); err != nil {
 		l.log.Warn("the task file cannot be written; the tasks are in PROCGUARD_TASKS", "worker", a.Worker, "error", err)
 	}
 	env, err := l.environment(a, w, owner)
@@ -289,7 +288,7 @@ func (l *loop) writePIDFile(w *instance) {
 	if w.cfg.PIDFile == "" {
 		return
 	}
-	if err := replaceFile(w.cfg.PIDFile, []byte(strconv.Itoa(w.proc.PID)+"\n"), nil); err != nil {
+	if err := replaceFile(w.cfg.PIDFile, []byte(strconv.Itoa(w.proc.PID)+"\n")); err != nil {
 		l.log.Warn("pid_file cannot be written", "worker", w.cfg.ID, "error", err)
 		return
 	}
@@ -297,16 +296,21 @@ func (l *loop) writePIDFile(w *instance) {
 }
 
 // replaceFile changes a file in one step, so that a reader sees the old or the
-// new content. owner may be nil.
-func replaceFile(path string, data []byte, owner *syscall.Credential) error {
+// new content.
+func replaceFile(path string, data []byte) error {
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+	_ = os.Remove(tmp)
+	// O_EXCL: in a directory that is open to all, a link may lie in wait there.
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
 		return err
 	}
-	if owner != nil {
-		if err := os.Chown(tmp, int(owner.Uid), int(owner.Gid)); err != nil {
-			return err
-		}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
 	}
 	return os.Rename(tmp, path)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -163,7 +162,7 @@ func (s *story) evidence(n uint64, worker string, w *instance) {
 				s.to.Write(n, worker+"."+id.String()+".tail", tail)
 			}
 		}
-		if data, err := os.ReadFile(errorFile); err == nil && s.l.scratch != "" {
+		if data, err := readSmall(errorFile, 1<<20); err == nil && len(data) > 0 && s.l.scratch != "" {
 			s.to.Write(n, worker+".error.json", data)
 		}
 	}()
@@ -262,7 +261,7 @@ func lastLines(data []byte) []string {
 
 // errorMessage is the message in a torch error.json, "" if there is none.
 func errorMessage(path string) string {
-	data, err := os.ReadFile(path)
+	data, err := readSmall(path, 1<<20)
 	if err != nil {
 		return ""
 	}

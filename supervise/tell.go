@@ -42,7 +42,7 @@ func (l *loop) write(e *Event) {
 	}
 	if e.Kind == fleet.NoteStuck {
 		if d, err := reaper.Describe(e.PID); err == nil {
-			text += fmt.Sprintf(" (state %c, waits in %s)", d.State, d.Wchan)
+			text += ": " + d.String()
 		}
 	}
 	l.log.Log(nil, level, text) //nolint:staticcheck // the handlers here use no context
