@@ -30,6 +30,9 @@ func main() {
 	// The channel has room for a storm while the configuration is read.
 	signals := make(chan os.Signal, 256)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// A handler for SIGPIPE, or the Go runtime ends us when nobody reads our
+	// standard error any more. Ignoring it would be inherited by the workers.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if argv, ok := plainCommand(os.Args[1:]); ok {
 		os.Exit(plain(argv, signals))
 	}
