@@ -28,7 +28,7 @@ func plain(argv []string, signals chan os.Signal) int {
 	}
 	p, err := r.Spawn(command(argv))
 	if err != nil {
-		fail("cannot run "+argv[0], err, "")
+		fmt.Fprintf(os.Stderr, "procguard: %v\n", err)
 		return spawnCode(err)
 	}
 	for {
