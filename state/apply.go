@@ -113,7 +113,7 @@ func applyWorker(s *Snapshot, r *Record) error {
 	}
 	w := s.Workers[r.Worker]
 	if w == nil {
-		w = &Worker{WorkerID: r.Worker, Status: Unknown, Standby: r.Standby, Fingerprint: r.Fingerprint}
+		w = &Worker{WorkerID: r.Worker, Status: Unknown, Standby: r.Standby, Fingerprint: r.Fingerprint, Generation: s.Floor}
 		w.AssignedTasks = []string{}
 		s.Workers[r.Worker] = w
 	}
@@ -134,6 +134,7 @@ func applyForget(s *Snapshot, r *Record) error {
 		s.setOwner(s.Tasks[id], "")
 	}
 	delete(s.Workers, r.Worker)
+	s.Floor = max(s.Floor, w.Generation)
 	return nil
 }
 

@@ -119,8 +119,11 @@ type Snapshot struct {
 	// Run counts jobs: it grows when a finished job is started afresh.
 	Run uint64 `json:"run"`
 	// Epoch counts restarts of a group by a recovery; PROCGUARD_EPOCH.
-	Epoch     uint64               `json:"epoch"`
-	Incidents uint64               `json:"incidents"` // number of the newest incident
+	Epoch     uint64 `json:"epoch"`
+	Incidents uint64 `json:"incidents"` // number of the newest incident
+	// Floor is the highest generation of a worker that is no longer known. New
+	// ones count on from it, so that no instance is ever named like an earlier one.
+	Floor     uint64               `json:"generation_floor,omitempty"`
 	Workers   map[string]*Worker   `json:"workers"`
 	Tasks     map[string]*Task     `json:"tasks"`
 	TaskQueue []string             `json:"task_queue"` // ids of queued tasks, oldest first

@@ -68,11 +68,23 @@ func (f *Fleet) redeal(g *group) {
 		if len(to) == 0 && w.d.Excluded {
 			to = f.receivers(g, w.spec.Type, true)
 		}
-		if len(to) > 0 {
+		switch {
+		case len(to) > 0:
 			f.move(w, Assign(f.weights(w.d.AssignedTasks), to), w.d.AssignedTasks, "")
+		case w.d.Excluded:
+			f.queue(w)
 		}
 	}
-	f.dealQueue()
+	f.dealQueue(false)
+}
+
+// queue takes w's tasks away, for whoever may come.
+func (f *Fleet) queue(w *worker) {
+	moves := map[string]string{}
+	for _, id := range w.d.AssignedTasks {
+		moves[id] = ""
+	}
+	f.record(state.Record{Kind: state.KindAssign, Moves: moves})
 }
 
 func (f *Fleet) setAside(w *worker) {
@@ -133,14 +145,16 @@ func (f *Fleet) move(w *worker, moves map[string]string, ids []string, all strin
 	for _, id := range owners {
 		m := f.workers[id]
 		f.note(m, Note{Kind: NoteMoved, From: from, Tasks: byOwner[id]})
-		if m.state == starting || m.state == running {
+		if m.state == starting || m.state == running || (m.state == spawning && !m.doomed) {
 			f.act(Retask{Worker: id, Gen: m.d.Generation})
 		}
 	}
 }
 
-// dealQueue gives every queued task to a fit worker of its type, if there is one.
-func (f *Fleet) dealQueue() {
+// dealQueue gives every queued task to a fit worker of its type, if there is one:
+// to one that has finished only if the caller starts those again, and nobody
+// else is there.
+func (f *Fleet) dealQueue(revive bool) {
 	byType := map[string][]string{}
 	var types []string
 	for _, id := range f.snap.TaskQueue {
@@ -154,6 +168,11 @@ func (f *Fleet) dealQueue() {
 		var to []Load
 		for _, g := range f.glist {
 			to = append(to, f.receivers(g, typ, false)...)
+		}
+		for _, g := range f.glist {
+			if len(to) == 0 && revive {
+				to = f.receivers(g, typ, true)
+			}
 		}
 		if moves := Assign(f.weights(byType[typ]), to); len(moves) > 0 {
 			f.move(nil, moves, byType[typ], "")

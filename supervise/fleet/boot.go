@@ -16,7 +16,7 @@ func (f *Fleet) boot(b Boot) {
 		return
 	}
 	f.booted = true
-	prior := f.snap.Finished
+	prior, tasks := f.snap.Finished, len(f.snap.Tasks)
 	f.record(state.Record{Kind: state.KindBoot, Volume: b.Volume, Node: f.spec.Node})
 	if prior != nil && prior.Code == 0 {
 		f.record(state.Record{Kind: state.KindRun})
@@ -30,11 +30,16 @@ func (f *Fleet) boot(b Boot) {
 		}
 		f.forgive()
 	}
-	f.dealQueue()
+	// Whoever lived on may have been told of other tasks: the record of the last
+	// move may be lost, or its telling, and the file may have been edited.
+	f.retask(tasks)
+	f.dealQueue(true)
 	for _, g := range f.glist {
-		f.number(g)
-		f.resume(g, left[g])
-		f.advance(g)
+		if f.ending == nil { // else an earlier group has given up
+			f.number(g)
+			f.resume(g, left[g])
+			f.advance(g)
+		}
 	}
 }
 
@@ -52,16 +57,26 @@ func (f *Fleet) gaveUpBefore(prior *state.Finish) string {
 }
 
 // forgive opens the groups that gave up: the configuration has changed since.
+// All of a group gets another try, or it would start without those whose loss
+// made it give up.
 func (f *Fleet) forgive() {
 	for _, name := range slices.Sorted(maps.Keys(f.snap.Recovery)) {
-		if f.snap.Recovery[name].Phase == state.GaveUp {
-			f.record(state.Record{Kind: state.KindPhase, Group: name})
+		if f.snap.Recovery[name].Phase != state.GaveUp {
+			continue
+		}
+		f.record(state.Record{Kind: state.KindPhase, Group: name})
+		for _, w := range f.order {
+			if w.g.name == name && (w.state == excluded || f.spent(w)) && !w.d.Held {
+				f.record(state.Record{Kind: state.KindHold, Worker: w.spec.ID})
+				f.enter(w, idle)
+			}
 		}
 	}
 }
 
 // register makes the snapshot and the machine hold exactly what is configured.
-// It says whether a worker is new or is another program than before.
+// It says whether anything is new, is another program or another task than
+// before, or was excluded and has budget left by its new settings.
 func (f *Fleet) register() (changed bool) {
 	wanted := map[string]bool{}
 	for _, w := range f.spec.Workers {
@@ -73,12 +88,17 @@ func (f *Fleet) register() (changed bool) {
 			f.record(state.Record{Kind: state.KindForget, Worker: id})
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.snap.Recovery)) {
+		if f.groups[name] == nil { // nobody is left whom this chain could bring back
+			f.record(state.Record{Kind: state.KindPhase, Group: name})
+		}
+	}
 	f.link()
-	f.registerTasks()
-	return changed
+	return f.registerTasks() || changed
 }
 
-// admit makes w a member. A known one only gets its new settings.
+// admit makes w a member. A known one only gets its new settings; changed says
+// that it is to be started with them.
 func (f *Fleet) admit(spec Worker) (changed bool) {
 	d := f.snap.Workers[spec.ID]
 	changed = d == nil || d.Fingerprint != spec.Fingerprint
@@ -87,8 +107,10 @@ func (f *Fleet) admit(spec Worker) (changed bool) {
 		f.count(w, -1)
 	}
 	if changed || d.Group != spec.Group {
-		f.record(state.Record{Kind: state.KindWorker, Worker: spec.ID, Group: spec.Group, Fingerprint: spec.Fingerprint, Standby: spec.Standby})
+		f.record(state.Record{Kind: state.KindWorker, Worker: spec.ID, Group: spec.Group, Fingerprint: spec.Fingerprint,
+			Standby: spec.Standby && !(w != nil && w.spec.Standby && !w.d.Standby)}) // a spare in use stays in use
 	}
+	program := changed
 	if w == nil {
 		w = &worker{d: f.snap.Workers[spec.ID], g: f.group(spec.Group)}
 		w.wake.fire = func(f *Fleet) {
@@ -100,7 +122,11 @@ func (f *Fleet) admit(spec Worker) (changed bool) {
 		f.order = append(f.order, w)
 		w.g.members = append(w.g.members, w)
 	}
-	w.spec, w.changed = spec, changed
+	w.spec, w.changed, w.brought = spec, program, w.d.BudgetUsed
+	if w.d.Excluded && !w.d.Held && !f.spent(w) {
+		f.record(state.Record{Kind: state.KindHold, Worker: spec.ID})
+		changed = true
+	}
 	f.count(w, +1)
 	return changed
 }
@@ -129,8 +155,12 @@ func (f *Fleet) group(name string) *group {
 
 // link draws the edges of depends_on.
 func (f *Fleet) link() {
+	for _, g := range f.glist {
+		g.longest = 0
+	}
 	for _, w := range f.order {
 		w.dependents, w.needs, w.met = nil, nil, 0
+		w.g.longest = max(w.g.longest, w.spec.startTime())
 	}
 	for _, w := range f.order {
 		for _, d := range w.spec.DependsOn {
@@ -141,7 +171,8 @@ func (f *Fleet) link() {
 	}
 }
 
-func (f *Fleet) registerTasks() {
+// registerTasks says whether one is new or another than before.
+func (f *Fleet) registerTasks() (changed bool) {
 	wanted := map[string]bool{}
 	for i := range f.spec.Tasks {
 		t := &f.spec.Tasks[i]
@@ -150,24 +181,33 @@ func (f *Fleet) registerTasks() {
 		switch {
 		case known == nil:
 			f.addTask(t, t.Owner)
+			changed = true
 		case known.Status != state.TaskDone && differs(known, t):
 			owner := known.WorkerID
 			f.record(state.Record{Kind: state.KindDrop, TaskID: t.ID})
 			f.addTask(t, owner)
+			changed = true
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(f.snap.Tasks)) {
 		if !wanted[id] {
 			f.record(state.Record{Kind: state.KindDrop, TaskID: id})
+			changed = true
 		}
 	}
+	return changed
 }
 
 func differs(known *state.Task, t *Task) bool {
 	return known.WorkerType != t.Type || known.Weight != t.Weight || string(known.Payload) != string(t.Payload)
 }
 
+// addTask gives t to owner, or to the queue if owner takes no part. Whoever is
+// on its way out of the fleet keeps it until it is gone: it still works on it.
 func (f *Fleet) addTask(t *Task, owner string) {
+	if w := f.workers[owner]; w != nil && (w.d.Excluded || w.d.Standby) {
+		owner = ""
+	}
 	f.record(state.Record{Kind: state.KindTask, Task: &state.Task{
 		TaskID: t.ID, WorkerID: owner, WorkerType: t.Type, Weight: t.Weight, Payload: t.Payload}})
 }
@@ -197,7 +237,7 @@ func (f *Fleet) meet(survivors []Survivor) map[*group]*remains {
 		if !w.hasProcess() && (w.d.PID != 0 || w.d.Status == state.Running || w.d.Status == state.Starting) {
 			f.record(state.Record{Kind: state.KindExit, Worker: w.spec.ID, Gen: w.d.Generation,
 				Cause: &state.Cause{Kind: state.CauseLost}, Expected: true})
-			if w.state == idle {
+			if w.state == idle && f.fit(w) {
 				left[w.g].lost = append(left[w.g].lost, w)
 			}
 		}
@@ -213,7 +253,10 @@ func (f *Fleet) adopt(w *worker, s Survivor) {
 	}
 	was := w.state
 	f.enter(w, running)
-	w.ready = time.UnixMilli(int64(w.d.ReadyTime * 1000))
+	w.ready = time.Time{}
+	if w.d.ReadyTime > 0 {
+		w.ready = time.UnixMilli(int64(w.d.ReadyTime * 1000))
+	}
 	f.note(w, Note{Kind: NoteAdopted, PID: s.PID})
 	switch {
 	case wrong:
@@ -242,6 +285,13 @@ func (f *Fleet) resume(g *group, left *remains) {
 		}
 	}
 	switch {
+	case left.living > 0 && !f.spec.Recovery.StopAll:
+		f.stopGroup(g, nil, nil)
+		for _, w := range g.culprits {
+			if r.Phase == state.StopAll { // later it is the one that came back
+				f.stop(w, f.restFate(w))
+			}
+		}
 	case left.living > 0 || r.Phase == state.StopAll:
 		f.stopEvery(g, nil, nil)
 	case r.Phase == state.Restart || r.Phase == state.Verify:

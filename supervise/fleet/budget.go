@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/procguard/procguard/state"
@@ -11,12 +12,23 @@ import (
 
 // charge records a failure against w's budget, whole again if w had been well
 // for long enough, and numbers the incident.
-func (f *Fleet) charge(w *worker, c state.Cause) {
+func (f *Fleet) charge(w *worker, c state.Cause, incident uint64) {
+	f.refill(w)
+	if !f.spec.Recovery.Auto && f.spent(w) {
+		// Nobody restarts w at the cost of its budget while recovery is off; it
+		// must not be found used up when recovery is switched on.
+		f.record(state.Record{Kind: state.KindRefill, Worker: w.spec.ID})
+	}
+	f.record(state.Record{Kind: state.KindFailure, Worker: w.spec.ID, Gen: w.d.Generation, Cause: &c, Incident: incident})
+}
+
+// refill is called when a process ends, or is asked to: its health is known
+// then, and the time until the next one must not count.
+func (f *Fleet) refill(w *worker) {
 	if f.refilled(w) {
 		f.record(state.Record{Kind: state.KindRefill, Worker: w.spec.ID})
 	}
 	w.ready = time.Time{}
-	f.record(state.Record{Kind: state.KindFailure, Worker: w.spec.ID, Gen: w.d.Generation, Cause: &c, Incident: f.snap.Incidents + 1})
 }
 
 // refilled says that this process was ready for reset_after.
@@ -87,7 +99,9 @@ func (f *Fleet) unviable(g *group) string {
 	for _, m := range g.members {
 		switch {
 		case m.d.Excluded:
-			last = m
+			if last == nil || g.blames(m) {
+				last = m
+			}
 			if !m.spec.Ranked {
 				lost[m.spec.Type]++
 			}
@@ -104,7 +118,7 @@ func (f *Fleet) unviable(g *group) string {
 	if least := f.minRanks(g); ranks < least {
 		return fmt.Sprintf("worker %s: %s; %d ranks are left, %d are needed", last.spec.ID, last.d.LastError, ranks, least)
 	}
-	for _, m := range g.members {
+	for _, m := range slices.Concat(g.culprits, g.members) { // the newest loss is the reason
 		if m.d.Excluded && lost[m.spec.Type] > 0 && !f.covered(g, m.spec.Type) {
 			return fmt.Sprintf("worker %s: %s; nobody can take its place", m.spec.ID, m.d.LastError)
 		}

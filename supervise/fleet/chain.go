@@ -20,8 +20,9 @@ type group struct {
 	attempt  int
 	culprits []*worker
 	deadline alarm
-	world    int    // ranks of the current epoch
-	meeting  string // names the ranks' rendezvous
+	longest  time.Duration // the longest start that its members asked for
+	world    int           // ranks of the current epoch
+	meeting  string        // names the ranks' rendezvous
 }
 
 // ending counts the members that are on their way down.
@@ -48,13 +49,12 @@ func (f *Fleet) phase(g *group, p state.Phase, why string) {
 		Attempt: g.attempt, Epoch: f.snap.Epoch, Text: why}})
 }
 
-// failAlive is fail for a worker that lives and must be stopped first.
+// failAlive is fail for a worker that lives and has to be stopped.
 func (f *Fleet) failAlive(w *worker, c state.Cause) {
 	if f.ending != nil || !f.spec.Recovery.Auto {
 		f.judge(w, c)
 		return
 	}
-	f.stop(w, beFailed)
 	f.fail(w, c)
 }
 
@@ -63,21 +63,29 @@ func (f *Fleet) judge(w *worker, c state.Cause) {
 	if c.Kind == state.CauseZombie && w.d.Status != state.Zombie {
 		f.record(state.Record{Kind: state.KindStatus, Worker: w.spec.ID, Status: state.Zombie})
 	}
-	f.note(w, Note{Kind: NoteExited, PID: w.d.PID, Cause: &c, Text: "still alive, nothing is done about it"})
+	f.note(w, Note{Kind: NotePhase, Phase: state.Detected, PID: w.d.PID, Cause: &c, Culprit: true, Text: "alive, and nothing is done about it"})
 }
 
-// fail deals with a failure of w, which is down or on its way down.
+// fail deals with a failure of w, which is down, on its way down, or to be
+// taken down now.
 func (f *Fleet) fail(w *worker, c state.Cause) {
 	g := w.g
 	switch {
 	case f.ending != nil:
 	case !f.spec.Recovery.Auto:
-		f.charge(w, c)
+		f.charge(w, c, f.snap.Incidents+1)
+		f.note(w, Note{Kind: NotePhase, Phase: state.Detected, Cause: &c, Culprit: true, Incident: f.snap.Incidents,
+			Text: "enable_auto_recovery is off: nothing is done about it"})
 	case g.phase == state.Steady:
 		f.open(g, w, c)
+	case g.phase == state.StopAll && !f.spec.Recovery.StopAll:
+		// Nobody stopped this one: it failed by itself, beside the other.
+		g.culprits = append(g.culprits, w)
+		f.stopGroup(g, w, &c)
 	case g.phase == state.StopAll:
 		// Whoever dies while its group is being stopped for an earlier failure
 		// is taken for collateral, and costs it nothing.
+		f.stop(w, restIdle)
 		f.becomeOf(w, restIdle, 0)
 	default:
 		f.relapse(g, w, c)
@@ -113,13 +121,21 @@ func (f *Fleet) open(g *group, w *worker, c state.Cause) {
 // stopGroup enters StopAll; w and c are nil if nobody failed.
 func (f *Fleet) stopGroup(g *group, w *worker, c *state.Cause) {
 	f.alarms.clear(&g.deadline)
+	incident := f.snap.Incidents + 1 // the record of the phase may use it up
 	if w != nil {
+		beside := ""
+		if f.snap.Incidents+1 != g.incident { // a second culprit has an incident of its own
+			beside = fmt.Sprintf("beside incident %d", g.incident)
+		}
 		f.act(Emit{Note{Kind: NotePhase, Time: f.now, Worker: w.spec.ID, Gen: w.d.Generation, Group: g.name, Phase: state.Detected,
-			Incident: g.incident, Attempt: g.attempt, Epoch: f.snap.Epoch, Cause: c, Culprit: true}})
+			Incident: incident, Attempt: g.attempt, Epoch: f.snap.Epoch, Cause: c, Culprit: true, Text: beside}})
 	}
 	f.phase(g, state.StopAll, "")
 	if c != nil {
-		f.charge(w, *c)
+		f.charge(w, *c, incident)
+	}
+	if w != nil {
+		f.stop(w, beFailed) // if it lives; its failure is told before its end
 	}
 }
 
@@ -145,32 +161,32 @@ func (f *Fleet) relapse(g *group, w *worker, c state.Cause) {
 		f.open(g, w, c)
 		return
 	}
-	f.charge(w, c)
+	f.charge(w, c, f.snap.Incidents+1)
 	delay := f.backoff(w)
-	f.note(w, Note{Kind: NoteRetry, Cause: &c, Delay: delay})
+	during := "while its group is restarted" // on somebody's wish
+	if g.incident > 0 {
+		during = fmt.Sprintf("during incident %d", g.incident)
+	}
+	f.note(w, Note{Kind: NoteRetry, Cause: &c, Delay: delay, Incident: f.snap.Incidents, Text: during})
+	f.stop(w, startAgain)
 	f.becomeOf(w, startAgain, delay)
 	f.extend(g, delay)
 }
 
 // extend moves a group's deadline so that a retry after delay has its time.
 func (f *Fleet) extend(g *group, delay time.Duration) {
-	at := f.now.Add(delay + f.patience(g))
+	at := f.now.Add(delay + f.spec.Recovery.Timeout + g.longest)
 	if g.deadline.index == 0 || at.After(g.deadline.at) {
 		f.alarms.set(&g.deadline, at)
 	}
 }
 
-// patience is recovery_timeout plus the longest start that was asked for.
-func (f *Fleet) patience(g *group) time.Duration {
-	var longest time.Duration
-	for _, m := range g.members {
-		if m.spec.NeedsReady {
-			longest = max(longest, m.spec.StartupTimeout)
-		} else {
-			longest = max(longest, m.spec.ReadyAfter)
-		}
+// startTime is how long a worker may take to become ready, as far as it says.
+func (w *Worker) startTime() time.Duration {
+	if w.NeedsReady {
+		return w.StartupTimeout
 	}
-	return f.spec.Recovery.Timeout + longest
+	return w.ReadyAfter
 }
 
 // advance takes a chain as far as it goes now.
@@ -184,13 +200,17 @@ func (f *Fleet) advance(g *group) {
 		case g.phase == state.Restart && g.ending()+g.n[waiting]+g.n[spawning] == 0:
 			f.phase(g, state.Verify, "")
 		case g.phase == state.Verify && g.ending()+g.n[waiting]+g.n[spawning]+g.n[starting] == 0:
-			f.alarms.clear(&g.deadline)
-			f.phase(g, state.Steady, "")
-			g.culprits, g.attempt = nil, 0
+			f.complete(g)
 		default:
 			return
 		}
 	}
+}
+
+func (f *Fleet) complete(g *group) {
+	f.alarms.clear(&g.deadline)
+	f.phase(g, state.Steady, "")
+	g.culprits, g.attempt = nil, 0
 }
 
 // reassign decides who comes back and who owns what, then restarts.
@@ -271,13 +291,22 @@ func (f *Fleet) fit(w *worker) bool {
 	return !w.d.Excluded && !w.d.Held && !w.d.Standby && w.state != stuck && w.then != forgotten
 }
 
-// overdue: a group has not come back in time.
+// overdue: a group has not come back in time. Those who only wait for others
+// are not late: whoever they wait for is late itself, or in the care of another
+// group, or at work until it completes, or held by an operator.
 func (f *Fleet) overdue(g *group) {
+	if f.ending != nil {
+		return
+	}
 	var late []string
 	for _, m := range g.members {
-		if m.state == waiting || m.state == spawning || m.state == starting {
+		if (m.state == waiting && !m.blocked) || m.state == spawning || m.state == starting {
 			late = append(late, m.spec.ID+" "+m.state.String())
 		}
+	}
+	if len(late) == 0 {
+		f.complete(g)
+		return
 	}
 	what := strings.Join(late[:min(len(late), 5)], ", ")
 	if len(late) > 5 {

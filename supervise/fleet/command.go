@@ -16,7 +16,9 @@ func (f *Fleet) hold(w *worker, force bool) {
 	if w.state == waiting || w.state == failed {
 		f.enter(w, idle)
 	}
-	f.stop(w, restIdle)
+	if w.state != sweeping || w.then != beDone { // one that has just finished stays so
+		f.stop(w, restIdle)
+	}
 	if force {
 		f.kill(w)
 	}
@@ -34,12 +36,15 @@ func (f *Fleet) startWorker(w *worker) {
 		f.record(state.Record{Kind: state.KindActivate, Worker: w.spec.ID})
 		f.count(w, +1)
 	}
+	if !w.hasProcess() && w.state != waiting && w.state != stuck {
+		f.enter(w, idle)
+	}
+	f.dealQueue(false) // somebody more who can take tasks
 	switch {
-	case w.state == stopping || w.state == sweeping:
+	case w.state == stopping || w.state == sweeping || w.doomed:
 		w.then, w.delay = startAgain, 0
 	case w.hasProcess() || w.state == waiting || w.state == stuck:
 	case w.g.phase == state.StopAll:
-		f.enter(w, idle)
 	default:
 		f.number(w.g)
 		f.toWaiting(w, 0)
@@ -47,7 +52,7 @@ func (f *Fleet) startWorker(w *worker) {
 }
 
 func (f *Fleet) restartWorker(w *worker) {
-	if !w.hasProcess() {
+	if !w.hasProcess() || w.d.Held {
 		f.startWorker(w)
 		return
 	}
@@ -64,8 +69,8 @@ func (f *Fleet) restartHealthy(exclude []string) {
 		f.onWorker(id, func(w *worker) { f.hold(w, false) })
 	}
 	for _, g := range f.glist {
-		if g.phase == state.Steady {
-			g.incident, g.attempt, g.culprits = f.snap.Incidents, 1, nil
+		if g.phase == state.Steady && f.ending == nil {
+			g.incident, g.attempt, g.culprits = 0, 1, nil
 			f.stopEvery(g, nil, nil)
 			f.advance(g)
 		}
@@ -124,14 +129,10 @@ func (f *Fleet) reload(spec Spec) {
 		}
 	}
 	f.relist(spec)
-	for _, w := range slices.Clone(f.order) {
-		if !wanted[w.spec.ID] {
-			f.remove(w)
-		}
-	}
+	f.dismiss(wanted)
 	f.link()
 	f.registerTasks()
-	f.dealQueue()
+	f.dealQueue(true)
 	for _, g := range f.glist {
 		f.number(g)
 	}
@@ -141,11 +142,58 @@ func (f *Fleet) reload(spec Spec) {
 		}
 	}
 	for _, w := range restart {
-		f.restartWorker(w)
+		f.renew(w)
 	}
-	f.retask(old)
+	f.reconsider()
+	f.retask(len(old.Tasks))
 	f.act(Emit{Note{Kind: NoteReloaded, Time: f.now,
-		Text: fmt.Sprintf("%d workers new, %d restarted, %d in all", len(fresh), len(restart), len(f.order))}})
+		Text: fmt.Sprintf("%d workers new, %d changed, %d in all", len(fresh), len(restart), len(spec.Workers))}})
+}
+
+// dismiss removes all who are not wanted. They are marked before the first one
+// goes, or its tasks would be given to the next one.
+func (f *Fleet) dismiss(wanted map[string]bool) {
+	for _, w := range f.order {
+		if wanted[w.spec.ID] {
+			continue
+		}
+		if w.state == waiting {
+			f.enter(w, idle)
+		}
+		w.then = forgotten
+	}
+	for _, w := range slices.Clone(f.order) {
+		if !wanted[w.spec.ID] {
+			f.remove(w)
+		}
+	}
+}
+
+// renew has w run its new program, unless it is not meant to run.
+func (f *Fleet) renew(w *worker) {
+	switch {
+	case w.hasProcess() && (w.d.Held || w.d.Standby):
+		f.stop(w, restIdle)
+	case w.hasProcess():
+		f.restartWorker(w)
+	case w.d.Held || w.d.Standby:
+		f.enter(w, idle)
+	default:
+		f.startWorker(w)
+	}
+}
+
+// reconsider starts what the new configuration allows: those who waited for
+// something that is gone, and those who had finished and have got new tasks.
+func (f *Fleet) reconsider() {
+	for _, w := range f.order {
+		switch {
+		case w.state == waiting:
+			f.trySpawn(w)
+		case w.state == done && w.g.phase != state.StopAll && f.comesBack(w, false):
+			f.toWaiting(w, 0)
+		}
+	}
 }
 
 // relist brings workers into the order of the new file; what is no longer in
@@ -191,13 +239,16 @@ func (f *Fleet) forget(w *worker) {
 	for _, x := range f.order {
 		x.needs = slices.DeleteFunc(x.needs, func(n need) bool { return n.w == w })
 	}
-	f.dealQueue()
+	if len(f.snap.TaskQueue) > 0 {
+		f.dealQueue(true)
+		f.reconsider()
+	}
 }
 
 // retask has the task files of living workers written again where their tasks
 // may have changed.
-func (f *Fleet) retask(old Spec) {
-	if len(old.Tasks) == 0 && len(f.spec.Tasks) == 0 {
+func (f *Fleet) retask(before int) {
+	if before+len(f.spec.Tasks) == 0 {
 		return
 	}
 	for _, w := range f.order {

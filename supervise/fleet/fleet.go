@@ -129,7 +129,7 @@ func (f *Fleet) command(e Event) {
 }
 
 func (f *Fleet) onWorker(id string, do func(*worker)) {
-	if w := f.workers[id]; w != nil && f.ending == nil {
+	if w := f.workers[id]; w != nil && f.ending == nil && w.then != forgotten {
 		do(w)
 		f.settle(w)
 	}
@@ -210,8 +210,11 @@ func (f *Fleet) finish() {
 	}
 	if f.ending == nil {
 		rest := f.n[done] + f.n[excluded] + f.n[stuck] + f.spares
-		if !f.spec.Recovery.Auto {
+		if !f.spec.Recovery.Auto && f.n[failed] > 0 {
 			rest += f.n[failed]
+			if len(f.alarms.list) == 0 {
+				rest += f.n[waiting] // for what has failed: nothing will wake them
+			}
 		}
 		if rest < len(f.order) {
 			return

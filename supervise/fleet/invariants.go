@@ -41,7 +41,7 @@ func (f *Fleet) checkWorker(w *worker) error {
 		return fmt.Errorf("its durable part is not the snapshot's")
 	case w.doomed && w.state != spawning:
 		return fmt.Errorf("doomed")
-	case w.d.BudgetUsed > w.spec.MaxRestarts+1 && !w.changed:
+	case w.d.BudgetUsed > max(w.spec.MaxRestarts, w.brought)+1:
 		return fmt.Errorf("used %d of %d restarts", w.d.BudgetUsed, w.spec.MaxRestarts)
 	case w.state == stopping && w.wake.index == 0, w.state == sweeping && w.wake.index == 0:
 		return fmt.Errorf("nothing bounds its end")

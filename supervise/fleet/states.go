@@ -56,11 +56,13 @@ type worker struct {
 	ready   time.Time // when this process became ready
 	wake    alarm
 	rank    int
+	brought int // of its budget used when its settings were read
 
 	dependents []*worker
 	needs      []need
-	met        int // of needs: those before this one are met
-	above      int // living dependents, while the fleet stops
+	met        int  // of needs: those before this one are met
+	blocked    bool // waits for its needs, no more for its delay
+	above      int  // living dependents, while the fleet stops
 }
 
 type need struct {
@@ -105,7 +107,7 @@ func (f *Fleet) alarm(w *worker, after time.Duration) {
 // toWaiting makes w come back after delay, as soon as its dependencies allow.
 func (f *Fleet) toWaiting(w *worker, delay time.Duration) {
 	f.enter(w, waiting)
-	w.met = 0
+	w.met, w.blocked = 0, false
 	if delay > 0 {
 		f.alarm(w, delay)
 		return
@@ -120,9 +122,13 @@ func (f *Fleet) trySpawn(w *worker) {
 	}
 	for w.met < len(w.needs) {
 		if !w.needs[w.met].satisfied() {
+			w.blocked = true
 			return
 		}
 		w.met++
+	}
+	if w.blocked && w.g.deadline.index != 0 {
+		f.extend(w.g, 0) // its own start begins only now
 	}
 	f.toSpawning(w)
 }
@@ -148,7 +154,7 @@ func (f *Fleet) toSpawning(w *worker) {
 		restarts++
 	}
 	f.enter(w, spawning)
-	w.then, w.rung, w.killed = restIdle, 0, false
+	w.then, w.rung, w.killed, w.ready = restIdle, 0, false, time.Time{}
 	f.record(state.Record{Kind: state.KindSpawn, Worker: w.spec.ID, Gen: w.d.Generation + 1, Retry: again})
 	f.act(Spawn{
 		Worker: w.spec.ID, Gen: w.d.Generation, Epoch: f.snap.Epoch, Restarts: restarts,
@@ -162,7 +168,10 @@ func onStarted(f *Fleet, w *worker, e Event) {
 	f.note(w, Note{Kind: NoteStarted, PID: s.PID})
 	doomed := w.doomed
 	f.toStarting(w)
-	if doomed || f.ending != nil {
+	if f.ending != nil {
+		doomed = w.above == 0 || f.ending.now // else it waits for its dependents
+	}
+	if doomed {
 		f.stop(w, w.then)
 	}
 }
@@ -191,6 +200,9 @@ func onReady(f *Fleet, w *worker, _ Event) { f.toRunning(w) }
 
 // onAlive: the first heartbeat starts the clock of the next one.
 func onAlive(f *Fleet, w *worker, _ Event) {
+	if w.d.Status == state.Zombie {
+		f.record(state.Record{Kind: state.KindStatus, Worker: w.spec.ID, Status: state.Running})
+	}
 	if w.spec.HeartbeatTimeout > 0 {
 		f.alarm(w, w.spec.HeartbeatTimeout)
 	}
@@ -220,6 +232,7 @@ func onDied(f *Fleet, w *worker, e Event) {
 	w.then = beFailed
 	switch {
 	case finished && w.spec.Restart == Always:
+		f.refill(w)
 		w.then, w.delay = startAgain, f.backoff(w)
 	case finished:
 		w.then = beDone
@@ -246,7 +259,7 @@ func onStopped(f *Fleet, w *worker, e Event) {
 func (f *Fleet) exitRecord(w *worker, c *state.Cause, expected bool) {
 	pid := w.d.PID
 	f.record(state.Record{Kind: state.KindExit, Worker: w.spec.ID, Gen: w.d.Generation, Cause: c, Expected: expected})
-	f.note(w, Note{Kind: NoteExited, PID: pid, Cause: c, Expected: w.state == stopping})
+	f.note(w, Note{Kind: NoteExited, PID: pid, Cause: c, Expected: w.state == stopping || w.state == stuck})
 }
 
 // fall takes a worker whose leader is dead down, at once or when all is gone.
@@ -269,6 +282,9 @@ func onGone(f *Fleet, w *worker, _ Event) {
 func onLateGone(f *Fleet, w *worker, _ Event) {
 	f.record(state.Record{Kind: state.KindGone, Worker: w.spec.ID, Gen: w.d.Generation})
 	f.note(w, Note{Kind: NoteGone})
+	if f.ending != nil && w.killed {
+		f.ending.killed = append(f.ending.killed, w.spec.ID)
+	}
 	f.enter(w, failed)
 }
 
@@ -291,7 +307,7 @@ func (f *Fleet) land(w *worker) {
 		f.enter(w, idle)
 		f.forget(w)
 	default:
-		f.enter(w, idle)
+		f.enter(w, resting(w.d))
 	}
 }
 

@@ -38,6 +38,7 @@ func (f *Fleet) stop(w *worker, then fate) {
 			w.g.doomed++
 		}
 	case starting, running:
+		f.refill(w)
 		w.then, w.since = then, f.now
 		f.enter(w, stopping)
 		f.note(w, Note{Kind: NoteStopping, PID: w.d.PID})
@@ -85,10 +86,10 @@ func (f *Fleet) kill(w *worker) {
 // toStuck is the verdict that a worker cannot be ended. Nothing may be started
 // in its place while it might still be at work, so its group gives up.
 func (f *Fleet) toStuck(w *worker) {
-	f.enter(w, stuck)
 	f.note(w, Note{Kind: NoteStuck, PID: w.d.PID})
+	f.enter(w, stuck)
 	if f.ending == nil {
-		f.giveUp(w.g, fmt.Sprintf("worker %s (pid %d) cannot be killed", w.spec.ID, w.d.PID))
+		f.giveUp(w.g, fmt.Sprintf("worker %s cannot be killed", w.remains()))
 	}
 }
 
@@ -98,7 +99,7 @@ func onStuckExit(f *Fleet, w *worker, e Event) {
 	c := x.cause()
 	f.exitRecord(w, &c, true)
 	if x.Gone {
-		f.enter(w, failed)
+		onLateGone(f, w, e)
 	}
 }
 
@@ -106,13 +107,21 @@ func (f *Fleet) unkillable() string {
 	var names []string
 	for _, w := range f.order {
 		if w.state == stuck {
-			names = append(names, fmt.Sprintf("%s (pid %d)", w.spec.ID, w.d.PID))
+			names = append(names, w.remains())
 		}
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return "unkillable: " + strings.Join(names, ", ")
+}
+
+// remains names what of w is alive.
+func (w *worker) remains() string {
+	if w.d.PID == 0 {
+		return w.spec.ID + " (what its dead leader left)"
+	}
+	return fmt.Sprintf("%s (pid %d)", w.spec.ID, w.d.PID)
 }
 
 func (f *Fleet) stopFleet(e StopFleet) {
@@ -156,12 +165,15 @@ func (f *Fleet) beginEnd(end *ending) {
 		if w.above == 0 || end.now {
 			f.stop(w, f.restFate(w))
 		}
+		if end.now {
+			f.kill(w) // it may have been asked to stop before
+		}
 	}
 }
 
 // restFate keeps what a dying worker was going to be, but never starts it.
 func (f *Fleet) restFate(w *worker) fate {
-	if (w.state == stopping || w.state == sweeping) && w.then != startAgain {
+	if (w.state == stopping || w.state == sweeping || w.doomed) && w.then != startAgain {
 		return w.then
 	}
 	return restIdle
@@ -191,7 +203,7 @@ func (f *Fleet) giveUp(g *group, why string) {
 	}
 	f.alarms.clear(&g.deadline)
 	if g.attempt == 0 {
-		g.attempt, g.incident = 1, f.snap.Incidents
+		g.attempt, g.incident = 1, 0 // no failure led to it
 	}
 	f.phase(g, state.GaveUp, why)
 	f.beginEnd(&ending{code: 10, why: "gave up on group " + g.name + ": " + why, final: true})
