@@ -55,7 +55,9 @@ func (in *inbox) take() mail {
 	defer in.mu.Unlock()
 	m := mail{in.exits, in.facts, in.calls, in.beats}
 	in.exits, in.facts, in.calls = nil, nil, nil
-	if len(m.beats) > 0 {
+	if len(m.beats) == 0 {
+		m.beats = nil // the map stays with the inbox: the loop must not read what others write
+	} else {
 		in.beats = map[string]uint64{}
 	}
 	return m

@@ -316,6 +316,7 @@ func (l *loop) reload(cfg *config.Config) error {
 		return err
 	}
 	l.use(cfg)
+	l.rewatch()
 	l.step(fleet.Reload{Spec: s})
 	return nil
 }

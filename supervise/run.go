@@ -71,13 +71,13 @@ func (g *Guard) run(ctx context.Context) (Outcome, error) {
 func (l *loop) openState() (*state.Snapshot, error) {
 	opt := journal.Options{SyncTimeout: l.cfg.State.SyncTimeout, Log: l.journalLog, Now: time.Now}
 	dir := l.cfg.State.Dir
-	j, snap, err := journal.Open(dir, opt)
+	j, snap, err := openJournal(dir, opt)
 	var ro *journal.NotWritableError
 	if errors.As(err, &ro) && !l.cfg.State.DirSet {
 		if own, e := userStateDir(l.cfg.File); e == nil {
 			l.log.Warn("state goes to another directory", "dir", own, "why", err.Error())
 			dir = own
-			j, snap, err = journal.Open(own, opt)
+			j, snap, err = openJournal(own, opt)
 		}
 	}
 	if errors.As(err, &ro) {

@@ -74,6 +74,9 @@ func (l *loop) adopt(a fleet.Adopt) {
 		return
 	}
 	w.start = w.proc.Start
+	if cfg.PIDFile != "" {
+		w.files = append(w.files, cfg.PIDFile)
+	}
 	restarts := 0
 	if s, ok := l.fleet.Worker(a.Worker); ok {
 		restarts = s.RestartCount

@@ -13,6 +13,9 @@ import (
 // tell passes a note on to everybody who listens, in the order of the machine.
 func (l *loop) tell(n *fleet.Note) {
 	e := l.g.hub.publish(event(n))
+	if e.Kind == fleet.NoteReady {
+		l.watch.Ready(e.Worker, e.Gen)
+	}
 	l.write(&e)
 	l.story.add(e, l.evidence(&e))
 	if l.bus != nil {
@@ -124,7 +127,10 @@ func movedSentence(e *Event) string {
 }
 
 func phaseSentence(e *Event) (slog.Level, string) {
-	at := fmt.Sprintf("[incident %d] group %s: ", e.Incident, e.Group)
+	at := "group " + e.Group + ": "
+	if e.Incident != 0 {
+		at = fmt.Sprintf("[incident %d] %s", e.Incident, at)
+	}
 	switch e.Phase {
 	case state.Detected:
 		text := fmt.Sprintf("%s%s failed: %s", at, e.Worker, e.Cause)

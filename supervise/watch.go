@@ -18,7 +18,7 @@ func (l *loop) openWatch(r *reaper.Reaper) (err error) {
 	l.watch, err = probe.New(probe.Options{
 		Interval: m.Interval, HeartbeatTimeout: m.HeartbeatTimeout, ZombieDetection: m.ZombieDetection,
 		CPUThreshold: m.CPUThreshold, MemoryThreshold: m.MemoryThreshold, BeatDir: l.scratch, Log: l.log,
-		Exec: func(ctx context.Context, worker string, gen uint64, argv []string) error {
+		Exec: func(ctx context.Context, worker string, _ uint64, argv []string) error {
 			return l.check(ctx, r, worker, argv)
 		},
 		OnReady: func(worker string, gen uint64) { in.fact(fleet.Ready{Worker: worker, Gen: gen}) },
@@ -28,6 +28,13 @@ func (l *loop) openWatch(r *reaper.Reaper) (err error) {
 		},
 	})
 	return err
+}
+
+// rewatch takes over new settings of monitoring.
+func (l *loop) rewatch() {
+	m := l.cfg.Monitoring
+	l.watch.Reconfigure(probe.Options{Interval: m.Interval, HeartbeatTimeout: m.HeartbeatTimeout, ZombieDetection: m.ZombieDetection,
+		CPUThreshold: m.CPUThreshold, MemoryThreshold: m.MemoryThreshold})
 }
 
 // subject is what is to be watched of an instance.
@@ -41,6 +48,7 @@ func (l *loop) subject(id string, w *instance, adopted bool) probe.Subject {
 		s.HeartbeatFile = l.beatPath(id)
 	}
 	r := &w.cfg.Ready
+	s.ReadyElsewhere = r.Log != nil || r.After > 0
 	s.ReadyHTTP, s.ReadyTCP, s.ReadyExec, s.ReadyHeartbeat = r.HTTP, r.TCP, r.Exec, r.Heartbeat
 	if lines := w.lines; lines != nil {
 		s.Activity = func() (time.Time, uint64) {

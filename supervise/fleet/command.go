@@ -43,11 +43,12 @@ func (f *Fleet) startWorker(w *worker) {
 	switch {
 	case w.state == stopping || w.state == sweeping || w.doomed:
 		w.then, w.delay = startAgain, 0
-	case w.hasProcess() || w.state == waiting || w.state == stuck:
+	case w.hasProcess() || w.state == stuck:
 	case w.g.phase == state.StopAll:
+	case w.spec.Ranked && w.g.phase == state.Steady:
+		f.regroup(w.g)
 	default:
-		f.number(w.g)
-		f.toWaiting(w, 0)
+		f.toWaiting(w, 0) // or no longer, if it was waiting for its delay
 	}
 }
 
@@ -56,11 +57,23 @@ func (f *Fleet) restartWorker(w *worker) {
 		f.startWorker(w)
 		return
 	}
+	if w.spec.Ranked && w.g.phase == state.Steady {
+		f.regroup(w.g)
+		return
+	}
 	w.delay = 0
 	f.stop(w, startAgain)
 }
 
-// restartHealthy is a chain in which nobody has failed.
+// regroup is a chain in which nobody has failed. It is also how a single rank
+// comes back: the others could not meet it where they are.
+func (f *Fleet) regroup(g *group) {
+	g.incident, g.attempt, g.culprits = 0, 1, nil
+	f.stopEvery(g, nil, nil)
+	f.advance(g)
+}
+
+// restartHealthy restarts every group.
 func (f *Fleet) restartHealthy(exclude []string) {
 	if f.ending != nil {
 		return
@@ -70,9 +83,7 @@ func (f *Fleet) restartHealthy(exclude []string) {
 	}
 	for _, g := range f.glist {
 		if g.phase == state.Steady && f.ending == nil {
-			g.incident, g.attempt, g.culprits = 0, 1, nil
-			f.stopEvery(g, nil, nil)
-			f.advance(g)
+			f.regroup(g)
 		}
 	}
 }

@@ -14,7 +14,8 @@
 // backwards. It carries out the actions in their order. A Persist that comes
 // first must be on disk (or known to be impossible for now) before the rest is
 // carried out. After each Spawn it gives back Started or SpawnFailed; after each
-// Started one Exited, and one Gone unless the Exited said so already. When
+// Started one Exited, and one Gone unless the Exited said so already; what an
+// Exited leaves behind it kills by itself. When
 // Deadline has come it calls Step with Tick. Events of other generations may
 // come at any time; they are dropped in one place, (*Fleet).find.
 package fleet

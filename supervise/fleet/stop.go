@@ -77,19 +77,22 @@ func (f *Fleet) kill(w *worker) {
 	if w.rung == rungKill || w.state != stopping {
 		return
 	}
-	w.rung, w.killed = rungKill, true
+	w.rung, w.killed = rungKill, w.rung != 0 // it had its chance
 	f.note(w, Note{Kind: NoteKilling, PID: w.d.PID, Delay: f.now.Sub(w.since)})
 	f.act(Kill{Worker: w.spec.ID, Gen: w.d.Generation})
 	f.alarm(w, verdictAfter)
 }
 
 // toStuck is the verdict that a worker cannot be ended. Nothing may be started
-// in its place while it might still be at work, so its group gives up.
+// in its place while it might still be at work, so the run ends. It is not given
+// up for good: in the next container that process is no more, and a chain goes
+// on where it stood.
 func (f *Fleet) toStuck(w *worker) {
 	f.note(w, Note{Kind: NoteStuck, PID: w.d.PID})
 	f.enter(w, stuck)
 	if f.ending == nil {
-		f.giveUp(w.g, fmt.Sprintf("worker %s cannot be killed", w.remains()))
+		f.alarms.clear(&w.g.deadline)
+		f.beginEnd(&ending{code: 10, why: fmt.Sprintf("worker %s cannot be killed", w.remains())})
 	}
 }
 
