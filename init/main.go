@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Stamped in by the build.
@@ -60,6 +61,20 @@ func isVerb(word string) bool {
 		return true
 	}
 	return false
+}
+
+// briefly runs f, which prints, and waits for it a second at most: where nobody
+// reads standard error, PID 1 must still hear signals, and leave.
+func briefly(f func()) {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
 }
 
 // fail prints an error the way all of them look: what, why, and what to do.

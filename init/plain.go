@@ -37,7 +37,7 @@ func plain(argv []string, signals chan os.Signal) int {
 			_ = r.Signal(p, s.(syscall.Signal), reaper.Leader) // dead: its exit is under way
 		case e := <-exits:
 			if e.Signal() != 0 {
-				fmt.Fprintf(os.Stderr, "procguard: %s %s\n", argv[0], e)
+				briefly(func() { fmt.Fprintf(os.Stderr, "procguard: %s %s\n", argv[0], e) })
 			}
 			return e.ShellCode()
 		}

@@ -85,12 +85,14 @@ func attend(g *supervise.Guard, file string, signals <-chan os.Signal, done <-ch
 func reload(g *supervise.Guard, file string) {
 	cfg, err := supervise.Load(file)
 	if err != nil {
-		printMistakes(err)
-		fmt.Fprintln(os.Stderr, "procguard: the configuration is not reloaded; what runs is left as it is")
+		briefly(func() {
+			printMistakes(err)
+			fmt.Fprintln(os.Stderr, "procguard: the configuration is not reloaded; what runs is left as it is")
+		})
 		return
 	}
 	if err := g.Reload(context.Background(), cfg); err != nil {
-		fail("cannot reload", err, "what runs is left as it is")
+		briefly(func() { fail("cannot reload", err, "what runs is left as it is") })
 	}
 }
 
@@ -106,9 +108,9 @@ func report(out supervise.Outcome, err error) int {
 		case errors.As(err, &h):
 			hint = h.Hint()
 		}
-		fail("cannot go on", err, hint)
+		briefly(func() { fail("cannot go on", err, hint) })
 		return max(out.Code, codeUnknown)
 	}
-	fmt.Fprintf(os.Stderr, "procguard: exit %d: %s\n", out.Code, out.Why)
+	briefly(func() { fmt.Fprintf(os.Stderr, "procguard: exit %d: %s\n", out.Code, out.Why) })
 	return out.Code
 }

@@ -259,3 +259,27 @@ func TestCheckSees(t *testing.T) {
 		}
 	}
 }
+
+// TestLateTickPardonsHeartbeats: after a freeze of ours nobody is judged by a
+// heartbeat that we may not have read.
+func TestLateTickPardonsHeartbeats(t *testing.T) {
+	f, err := New(Spec{Workers: []Worker{{ID: "a", Group: "g", HeartbeatTimeout: time.Second, MaxRestarts: 1, StopSignal: 15, Grace: time.Second}},
+		Recovery: Recovery{Auto: true, StopAll: true, Timeout: time.Minute, Attempts: 3}}, state.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	f.Step(now, Boot{Volume: "v"})
+	f.Step(now, Started{Worker: "a", Gen: 1, PID: 100, Ticks: 1})
+	f.Step(now, Alive{Worker: "a", Gen: 1})
+	now = now.Add(time.Minute) // frozen
+	f.Step(now, Tick{})
+	if s, _ := f.Worker("a"); s.State != "running" {
+		t.Fatalf("judged although we were late: %+v", s)
+	}
+	now = now.Add(time.Second + time.Millisecond)
+	f.Step(now, Tick{})
+	if s, _ := f.Worker("a"); s.State != "stopping" {
+		t.Errorf("not judged although it had its time again: %+v", s)
+	}
+}

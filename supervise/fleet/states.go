@@ -321,6 +321,11 @@ func (x Exited) cause() state.Cause {
 	return state.Cause{Kind: state.CauseExit, Code: x.Code, Detail: x.Detail}
 }
 
+// pardon: who comes this late to a heartbeat's deadline was not running itself
+// (stopped, frozen with its machine), has not read what came meanwhile, and may
+// not judge by it. Half a second is far beyond what a busy machine delays a timer.
+const pardon = 500 * time.Millisecond
+
 // onDue: the alarm of a worker's state.
 func onDue(f *Fleet, w *worker, _ Event) {
 	switch w.state {
@@ -333,6 +338,10 @@ func onDue(f *Fleet, w *worker, _ Event) {
 		}
 		f.toRunning(w)
 	case running:
+		if f.now.Sub(w.wake.at) > pardon {
+			f.alarm(w, w.spec.HeartbeatTimeout)
+			return
+		}
 		f.failAlive(w, state.Cause{Kind: state.CauseUnresponsive, Detail: "no heartbeat for " + w.spec.HeartbeatTimeout.String()})
 	case stopping:
 		f.climb(w)
