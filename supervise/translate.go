@@ -43,6 +43,9 @@ func worker(c *config.Config, w *config.Worker) fleet.Worker {
 		NeedsReady: needsReady(&w.Ready), ReadyAfter: w.Ready.After, StartupTimeout: w.StartupTimeout,
 		HeartbeatTimeout: heartbeat, Ranked: w.Launcher == "torch", Standby: w.Standby,
 	}
+	if out.Entry = w.Entry; w.MinReplicas < w.Replicas {
+		out.Least = w.MinReplicas
+	}
 	for _, d := range w.DependsOn {
 		out.DependsOn = append(out.DependsOn, fleet.Dependency{Worker: d.Worker, Until: conditions[d.Condition]})
 	}

@@ -119,24 +119,32 @@ func (f *Fleet) unviable(g *group) string {
 		return fmt.Sprintf("worker %s: %s; %d ranks are left, %d are needed", last.spec.ID, last.d.LastError, ranks, least)
 	}
 	for _, m := range slices.Concat(g.culprits, g.members) { // the newest loss is the reason
-		if m.d.Excluded && lost[m.spec.Type] > 0 && !f.covered(g, m.spec.Type) {
+		if m.d.Excluded && lost[m.spec.Type] > 0 && !f.covered(g, m.spec.Type) && !f.spared(m) {
 			return fmt.Sprintf("worker %s: %s; nobody can take its place", m.spec.ID, m.d.LastError)
 		}
 	}
 	return ""
 }
 
+// spared says that w's entry can do with those that are left of it.
+func (f *Fleet) spared(w *worker) bool {
+	left := 0
+	for _, m := range w.g.members {
+		if m.spec.Entry == w.spec.Entry && f.fit(m) {
+			left++
+		}
+	}
+	return w.spec.Least > 0 && left >= w.spec.Least && !f.hasTasks(w.spec.Type)
+}
+
+func (f *Fleet) hasTasks(typ string) bool {
+	return slices.ContainsFunc(f.spec.Tasks, func(t Task) bool { return t.Type == typ })
+}
+
 // covered says that the work of a type consists of tasks, and that somebody is
 // left to do them.
 func (f *Fleet) covered(g *group, typ string) bool {
-	work := false
-	for i := range f.spec.Tasks {
-		if f.spec.Tasks[i].Type == typ {
-			work = true
-			break
-		}
-	}
-	if !work || !f.spec.Recovery.Reassign {
+	if !f.hasTasks(typ) || !f.spec.Recovery.Reassign {
 		return false
 	}
 	for _, m := range g.members {

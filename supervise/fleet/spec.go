@@ -50,6 +50,9 @@ type Worker struct {
 	Type        string // tasks go to workers of their type only
 	Fingerprint string // of what is run; another one is another program
 
+	Entry string // which workers are replicas of one another
+	Least int    // so many of its Entry are enough where their work is not tasks; 0: all
+
 	Restart      Policy
 	MaxRestarts  int
 	RestartDelay time.Duration

@@ -112,6 +112,10 @@ func workerWord(w *Worker, k, v string) (err error) {
 		w.Group = v
 	case "type":
 		w.Type = v
+	case "entry":
+		w.Entry = v
+	case "least":
+		w.Least, err = strconv.Atoi(v)
 	case "fp":
 		w.Fingerprint = v
 	case "max":
