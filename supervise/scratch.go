@@ -38,27 +38,19 @@ func (l *loop) workersPath(worker, kind string) string {
 	return l.scratchPath(worker, kind)
 }
 
-func (l *loop) paths(worker string) []string {
-	if l.scratch == "" {
-		return nil
-	}
-	return []string{l.tasksPath(worker), l.beatPath(worker), l.errorPath(worker)}
-}
-
 // writeTasks writes the worker's tasks, with their payloads, in one step. The
 // other files of an earlier process are removed: they are not this one's.
-func (l *loop) writeTasks(worker string, w *instance, owner *account) error {
+func (l *loop) writeTasks(worker string, owner *account) error {
 	if l.scratch == "" {
 		return nil
 	}
-	w.files = l.paths(worker)
 	if owner != nil {
 		if err := ownDir(l.scratchPath(worker, "d"), owner.cred); err != nil {
 			return err
 		}
 	}
-	_ = os.Remove(l.beatPath(worker))
-	_ = os.Remove(l.errorPath(worker))
+	_ = unix.Unlink(l.beatPath(worker)) // most never made one
+	_ = unix.Unlink(l.errorPath(worker))
 	if len(l.cfg.Tasks) == 0 {
 		return nil
 	}

@@ -63,7 +63,7 @@ func (l *loop) launch(a fleet.Spawn) (*instance, error) {
 // reported as it is: watched, and what it says is lost.
 func (l *loop) adopt(a fleet.Adopt) {
 	cfg := l.byID[a.Worker]
-	w := &instance{gen: a.Gen, cfg: cfg, files: l.paths(a.Worker)}
+	w := &instance{gen: a.Gen, cfg: cfg}
 	s := reaper.Survivor{PID: a.PID, StartTicks: a.Ticks, Instance: l.marker(a.Worker, a.Gen), Leader: true}
 	var err error
 	w.proc, err = l.kernel.Adopt(s, a.Worker, a.Gen)
@@ -160,7 +160,7 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 	if owner != nil {
 		s.Credential = owner.cred
 	}
-	if err := l.writeTasks(a.Worker, w, owner); err != nil {
+	if err := l.writeTasks(a.Worker, owner); err != nil {
 		l.log.Warn("the task file cannot be written; the tasks are in PROCGUARD_TASKS", "worker", a.Worker, "error", err)
 	}
 	env, err := l.environment(a, w, owner)
@@ -282,7 +282,7 @@ func (l *loop) drop(id string, w *instance) {
 
 func (l *loop) remove(w *instance) {
 	for _, f := range w.files {
-		_ = os.Remove(f) // it may never have been made
+		_ = unix.Unlink(f) // somebody else may have removed it
 	}
 }
 
