@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# setup.sh NEED...: makes sure that what a target needs is there: python, jq, torch, docker or root. Packages are
+# installed where that is possible. What is still missing ends the target with a hint: none of them is skipped.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+
+need_jq() { command -v jq >/dev/null || need_packages jq; }
+
+need_python() { command -v python3 >/dev/null || need_packages python3; }
+
+# The distribution's torch is a CPU build, which is all that the example needs. Any other one does as well, so it is
+# imported (seconds) only where the package is not there to vouch for it.
+need_torch() {
+	if installed python3-torch && installed python3-sklearn; then return; fi
+	if "${PYTHON:-python3}" -c 'import torch, sklearn' 2>/dev/null; then return; fi
+	need_packages python3 python3-torch python3-sklearn
+}
+
+need_docker() {
+	command -v docker >/dev/null || die "find docker" "https://docs.docker.com/engine/install/"
+	docker info >/dev/null 2>&1 || die "reach the docker engine" "is it running, and may $(id -un) use it?"
+}
+
+need_root() { [ "$(id -u)" = 0 ] || die "go on without root" "sudo make ..."; }
+
+for need; do
+	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq torch docker root"
+	"need_$need"
+done
