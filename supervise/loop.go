@@ -167,8 +167,8 @@ func (l *loop) offer() {
 func (l *loop) step(e fleet.Event) {
 	for e != nil {
 		l.answers = nil
-		for _, a := range l.decide(e) {
-			l.perform(a)
+		for actions := l.decide(e); len(actions) > 0; {
+			actions = l.perform(actions)
 		}
 		e = nil
 		if len(l.answers) > 0 {
@@ -194,12 +194,23 @@ func (l *loop) decide(e fleet.Event) (actions []fleet.Action) {
 	return l.fleet.Step(time.Now(), e)
 }
 
-func (l *loop) perform(a fleet.Action) {
-	switch a := a.(type) {
+// perform carries out the first action, or all spawns if it is one of several in
+// a row, and returns the others.
+func (l *loop) perform(actions []fleet.Action) []fleet.Action {
+	switch a := actions[0].(type) {
 	case fleet.Persist:
 		l.persist(a)
 	case fleet.Spawn:
-		l.spawn(a)
+		n := 1
+		for n < len(actions) && isSpawn(actions[n]) {
+			n++
+		}
+		list := make([]fleet.Spawn, n)
+		for i := range list {
+			list[i] = actions[i].(fleet.Spawn)
+		}
+		l.spawn(list)
+		return actions[n:]
 	case fleet.Adopt:
 		l.adopt(a)
 	case fleet.Signal:
@@ -215,6 +226,12 @@ func (l *loop) perform(a fleet.Action) {
 	case fleet.Exit:
 		l.outcome = &Outcome{Code: a.Code, Why: a.Why}
 	}
+	return actions[1:]
+}
+
+func isSpawn(a fleet.Action) bool {
+	_, ok := a.(fleet.Spawn)
+	return ok
 }
 
 func (l *loop) instance(id string, gen uint64) *instance {

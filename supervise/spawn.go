@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -17,45 +20,83 @@ import (
 	"github.com/procguard/procguard/supervise/logs"
 )
 
-// spawn makes a process for a worker and answers the machine.
-func (l *loop) spawn(a fleet.Spawn) {
-	w, err := l.launch(a)
-	if err != nil {
-		l.answers = append(l.answers, fleet.SpawnFailed{Worker: a.Worker, Gen: a.Gen, Detail: err.Error()})
-		return
-	}
-	l.answers = append(l.answers, fleet.Started{Worker: a.Worker, Gen: a.Gen, PID: w.proc.PID, Ticks: w.proc.StartTicks})
+// launch is a spawn on its way.
+type launch struct {
+	a    fleet.Spawn
+	w    *instance
+	spec reaper.Spec
+	err  error
 }
 
-func (l *loop) launch(a fleet.Spawn) (*instance, error) {
+// together is how many spawns are on their way at once: enough to keep the
+// processors busy, few enough that their pipes do not use up the descriptors.
+const together = 16
+
+// spawn makes processes for workers and answers the machine, in order. The
+// kernel's part, fork and exec, takes most of the time and overlaps.
+func (l *loop) spawn(list []fleet.Spawn) {
+	for chunk := range slices.Chunk(list, together) {
+		starts := make([]launch, len(chunk))
+		for i, a := range chunk {
+			starts[i] = l.prepare(a)
+		}
+		l.fork(starts)
+		for i := range starts {
+			l.answers = append(l.answers, l.started(&starts[i]))
+		}
+	}
+}
+
+// prepare makes everything that a process needs before it exists.
+func (l *loop) prepare(a fleet.Spawn) launch {
 	cfg := l.byID[a.Worker]
 	if cfg == nil {
-		return nil, fmt.Errorf("worker %s is not configured", a.Worker)
+		return launch{a: a, err: fmt.Errorf("worker %s is not configured", a.Worker)}
 	}
-	w := &instance{gen: a.Gen, cfg: cfg}
-	rs, err := l.spec(a, w)
-	if err == nil {
-		w.lines, err = l.out.Open(l.stream(cfg, a.Gen, a.Restarts))
+	s := launch{a: a, w: &instance{gen: a.Gen, cfg: cfg}}
+	if s.spec, s.err = l.spec(a, s.w); s.err != nil {
+		return s
 	}
-	if err != nil {
-		l.remove(w)
-		return nil, err
+	if s.w.lines, s.err = l.out.Open(l.stream(cfg, a.Gen, a.Restarts)); s.err == nil {
+		s.spec.Stdout, s.spec.Stderr = s.w.lines.Stdout, s.w.lines.Stderr
 	}
-	rs.Stdout, rs.Stderr = w.lines.Stdout, w.lines.Stderr
-	// The exit may be reported before Spawn returns, but only to the inbox,
-	// which this goroutine reads later: by then the instance is known.
-	w.proc, err = l.kernel.Spawn(rs)
-	w.lines.CloseChildEnds()
-	if err != nil {
-		w.lines.Finish()
-		l.remove(w)
-		return nil, err
+	return s
+}
+
+// fork makes the processes. An exit may be reported before this returns, but
+// only to the inbox, which the loop reads when the instances are known.
+func (l *loop) fork(starts []launch) {
+	var next atomic.Int32
+	work := func() {
+		for i := next.Add(1) - 1; int(i) < len(starts); i = next.Add(1) - 1 {
+			if s := &starts[i]; s.err == nil {
+				s.w.proc, s.err = l.kernel.Spawn(s.spec)
+				s.w.lines.CloseChildEnds()
+			}
+		}
 	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(starts)) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+}
+
+// started makes the instance known, or clears away what it would have needed.
+func (l *loop) started(s *launch) fleet.Event {
+	if s.err != nil {
+		if s.w != nil && s.w.lines != nil {
+			s.w.lines.Finish()
+		}
+		return fleet.SpawnFailed{Worker: s.a.Worker, Gen: s.a.Gen, Detail: s.err.Error()}
+	}
+	w := s.w
 	w.start = w.proc.Start
-	l.live[a.Worker] = w
+	l.live[s.a.Worker] = w
 	l.writePIDFile(w)
-	l.watch.Watch(l.subject(a.Worker, w, false))
-	return w, nil
+	l.watch.Watch(l.subject(s.a.Worker, w, false))
+	return fleet.Started{Worker: s.a.Worker, Gen: s.a.Gen, PID: w.proc.PID, Ticks: w.proc.StartTicks}
 }
 
 // adopt takes over a process that an earlier ProcGuard left. Without its output
