@@ -37,7 +37,9 @@ func (r *Reaper) Signal(p Proc, sig syscall.Signal, to Target) error {
 		return os.NewSyscallError("kill", err)
 	}
 	if sig != 0 {
-		c.sent, c.sentAt = sig, time.Now()
+		if sig != syscall.SIGCONT { // it ends nothing, and follows each stop signal
+			c.sent, c.sentAt = sig, time.Now()
+		}
 	}
 	return nil
 }

@@ -318,6 +318,9 @@ func (c *Cause) String() string {
 	case CauseStartup:
 		b.WriteString("not ready in time")
 	case CauseLost:
+		if c.Detail != "" {
+			return c.Detail
+		}
 		b.WriteString("ended while ProcGuard was away")
 	case CauseOperator:
 		b.WriteString("reported failed")

@@ -72,6 +72,8 @@ type instance struct {
 	// drained is closed when all that it has said is in the tail; nil while it lives
 	drained <-chan struct{}
 	files   []string // to be removed with it
+	// errorFile is the error.json that it wrote, as torch's workers do
+	errorFile []byte
 }
 
 // turn runs until the machine has ended.
@@ -286,8 +288,13 @@ func (l *loop) translate(e any) fleet.Batch {
 		l.fallen[e.ID] = w
 		l.watch.Unwatch(e.ID, e.Gen)
 		detail := ""
-		if e.Code() > 0 && l.scratch != "" {
-			detail = errorMessage(l.errorPath(e.ID))
+		switch {
+		case e.Unknown:
+			detail = "ended; it was adopted, so how is not known"
+		case e.Code() > 0 && l.scratch != "":
+			// Read now: its next start removes it.
+			w.errorFile, _ = readSmall(l.errorPath(e.ID), 1<<20) // most write none
+			detail = errorMessage(w.errorFile)
 		}
 		x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: e.Sent != 0, Gone: e.Gone, Detail: detail}
 		if s := e.Signal(); s != 0 {

@@ -21,6 +21,10 @@ import (
 	"github.com/procguard/procguard/supervise/logs"
 )
 
+// cannotStart is the exit code when nothing was started because ProcGuard's own
+// needs could not be met, as docker and others have it.
+const cannotStart = 125
+
 // run sets everything up, turns the loop and takes everything down.
 func (g *Guard) run(ctx context.Context) (Outcome, error) {
 	l := &loop{g: g, live: map[string]*instance{}, fallen: map[string]*instance{}, ports: ports{}}
@@ -33,13 +37,13 @@ func (g *Guard) run(ctx context.Context) (Outcome, error) {
 	// PID 1's duty first: from here on the dead are reaped.
 	r, err := reaper.Start(reaper.Options{OnExit: g.in.exit, OnGone: g.in.gone})
 	if err != nil {
-		return Outcome{Code: 1, Why: err.Error()}, err
+		return Outcome{Code: cannotStart, Why: err.Error()}, err
 	}
 	defer r.Close()
 	l.kernel = r
 	snap, err := l.openState()
 	if err != nil {
-		return Outcome{Code: 1, Why: err.Error()}, err
+		return Outcome{Code: cannotStart, Why: err.Error()}, err
 	}
 	defer func() { l.closeState() }()
 	if err := l.openOutput(); err != nil {

@@ -31,6 +31,7 @@ type chapter struct {
 	culprit *instance
 	seen    map[string]bool // workers that are in it already
 	named   bool            // victims were too many to list
+	alone   bool            // only the culprit was tried again
 }
 
 // Bounds of what one incident lists, so that the failure of one worker in 5,000
@@ -64,15 +65,21 @@ func (s *story) close() {
 
 // add tells of one event; w is the instance it is about, if it still has one.
 func (s *story) add(e Event, w *instance) {
-	if e.Incident == 0 || s.to == nil {
+	if s.to == nil {
 		return
 	}
+	if e.Kind == fleet.NoteReady {
+		s.closeAlone(&e)
+	}
 	switch {
+	case e.Incident == 0:
 	case e.Kind == fleet.NotePhase && e.Phase == state.Detected:
+		s.supersede(&e, e.Text == "") // with a text it stands beside the chain
 		s.begin(&e, w)
 	case e.Kind == fleet.NoteRetry:
+		s.supersede(&e, false)
 		s.begin(&e, w)
-		s.end(s.open[e.Incident], incident.Recovered, "tried again alone: "+e.Text)
+		s.open[e.Incident].alone = true
 	case e.Kind == fleet.NotePhase:
 		s.phase(&e)
 	default:
@@ -94,6 +101,27 @@ func (s *story) begin(e *Event, w *instance) {
 	s.save(c)
 	if e.Text != "" && e.Kind == fleet.NotePhase {
 		s.end(c, incident.Ended, e.Text)
+	}
+}
+
+// closeAlone ends the incident of a worker that was tried again alone and is
+// back.
+func (s *story) closeAlone(e *Event) {
+	for _, c := range s.open {
+		if c.alone && c.Culprit == e.Worker {
+			c.step(e, state.Completed, "tried again alone")
+			s.end(c, incident.Recovered, "")
+		}
+	}
+}
+
+// supersede ends what a later failure has overtaken: an earlier one of the same
+// worker, and with chain the whole earlier chain of the group.
+func (s *story) supersede(e *Event, chain bool) {
+	for _, c := range s.open {
+		if c.Number < e.Incident && c.Group == e.Group && (c.Culprit == e.Worker || chain && !c.alone) {
+			s.end(c, incident.Ended, fmt.Sprintf("it failed again before it was back: incident %d", e.Incident))
+		}
 	}
 }
 
@@ -146,7 +174,9 @@ func (s *story) evidence(n uint64, worker string, w *instance) {
 	if w == nil || w.lines == nil {
 		return
 	}
-	errorFile := s.l.errorPath(worker)
+	if len(w.errorFile) > 0 {
+		s.to.Write(n, worker+".error.json", w.errorFile)
+	}
 	drained, lines := w.drained, w.lines
 	s.late.Add(1)
 	go func() {
@@ -161,9 +191,6 @@ func (s *story) evidence(n uint64, worker string, w *instance) {
 			if tail := lines.Tail(id, tailBytes); len(tail) > 0 {
 				s.to.Write(n, worker+"."+id.String()+".tail", tail)
 			}
-		}
-		if data, err := readSmall(errorFile, 1<<20); err == nil && len(data) > 0 && s.l.scratch != "" {
-			s.to.Write(n, worker+".error.json", data)
 		}
 	}()
 }
@@ -259,12 +286,9 @@ func lastLines(data []byte) []string {
 	return slices.Clone(lines[max(0, len(lines)-tailLines):])
 }
 
-// errorMessage is the message in a torch error.json, "" if there is none.
-func errorMessage(path string) string {
-	data, err := readSmall(path, 1<<20)
-	if err != nil {
-		return ""
-	}
+// errorMessage is the first line of the message in a torch error.json, "" if
+// there is none.
+func errorMessage(data []byte) string {
 	var f struct {
 		Message struct {
 			Message string `json:"message"`

@@ -105,6 +105,8 @@ func sentence(e *Event) (slog.Level, string) {
 func exitSentence(e *Event) (slog.Level, string) {
 	level, text := warn, fmt.Sprintf("%s ended: %s, pid %d", e.Worker, e.Cause, e.PID)
 	switch {
+	case e.Cause.Kind == state.CauseSpawn:
+		text = fmt.Sprintf("%s %s", e.Worker, e.Cause)
 	case e.Text != "":
 		text = fmt.Sprintf("%s: %s; %s", e.Worker, e.Cause, e.Text)
 	case e.Expected:

@@ -69,9 +69,9 @@ func recoverySection() *section[Recovery] {
 	return &section[Recovery]{name: "recovery", later: []string{"same_failure_limit", "no_progress_exit"}, keys: []key[Recovery]{
 		{name: "enable_auto_recovery", kind: boolean, def: "true", effect: "Whether a failure starts the recovery chain at all.", example: "false", at: func(r *Recovery) any { return &r.EnableAutoRecovery }},
 		{name: "stop_all_on_failure", kind: boolean, def: "true", effect: "Stop the failed worker's whole `group` (true) or only the failed one.", example: "false", at: func(r *Recovery) any { return &r.StopAllOnFailure }},
-		{name: "task_reassignment", kind: boolean, def: "true", effect: "Whether an excluded worker's tasks go to others of its type.", example: "false", at: func(r *Recovery) any { return &r.TaskReassignment }},
-		{name: "recovery_timeout", kind: someSeconds, def: "60.0", effect: "Bound on one pass through the chain.", example: "5m", at: func(r *Recovery) any { return &r.RecoveryTimeout }},
-		{name: "max_recovery_attempts", kind: integer(1, math.MaxInt), def: "3", effect: "Passes through the chain that may fail in a row before ProcGuard gives up (exit 10).", example: "10", at: func(r *Recovery) any { return &r.MaxRecoveryAttempts }},
+		{name: "task_reassignment", kind: boolean, def: "true", effect: "Whether a failed worker's tasks go to healthy ones of its group and type. Without it they stay with it, and losing it for good ends the run.", example: "false", at: func(r *Recovery) any { return &r.TaskReassignment }},
+		{name: "recovery_timeout", kind: someSeconds, def: "60.0", effect: "Time for the group to be back, from the restart on. What was asked for is added: `restart_delay`, and the start-up time of a worker with a readiness check.", example: "5m", at: func(r *Recovery) any { return &r.RecoveryTimeout }},
+		{name: "max_recovery_attempts", kind: integer(1, math.MaxInt), def: "3", effect: "Passes through the chain that may run out of `recovery_timeout` in a row before ProcGuard gives up (exit 10).", example: "10", at: func(r *Recovery) any { return &r.MaxRecoveryAttempts }},
 	}}
 }
 
@@ -101,7 +101,7 @@ func loggingSection() *section[Logging] {
 
 func stateSection() *section[State] {
 	return &section[State]{name: "state", keys: []key[State]{
-		{name: "dir", kind: someText, def: "/var/lib/procguard", effect: "Directory of the journal, `state.json` and incidents; put it on a volume. Where the default is not writable the user's state directory is used; a directory given here is used or refused.", example: "/state", at: func(s *State) any { return &s.Dir }},
+		{name: "dir", kind: someText, def: "/var/lib/procguard", effect: "Directory of the journal, `state.json` and incidents; put it on a volume. Where the default is not writable the user's state directory is used; where one given here is not writable, ProcGuard goes on in memory and says so.", example: "/state", at: func(s *State) any { return &s.Dir }},
 		{name: "keep_incidents", kind: integer(1, math.MaxInt), def: "50", effect: "Incident folders kept; the oldest go first.", example: "200", at: func(s *State) any { return &s.KeepIncidents }},
 		{name: "sync_timeout", kind: someSeconds, def: "0.5", effect: "How long a stalled disk may hold up recovery before ProcGuard goes on in memory and says so.", example: "2", at: func(s *State) any { return &s.SyncTimeout }},
 	}, marks: func(s *State, m map[string]*yaml.Node) { s.DirSet = m["dir"] != nil }}

@@ -63,7 +63,7 @@ func policyKeys(backoff *section[Backoff], stop *section[Stop], ready *section[R
 		{name: "backoff", kind: backoff, effect: "How the delay grows with each failure.", at: func(e *entry) any { return &e.Backoff }},
 		{name: "stop", kind: stop, effect: "How the worker is asked to stop.", at: func(e *entry) any { return &e.Stop }},
 		{name: "ready", kind: ready, effect: "When a started worker counts as ready. At most one check besides `after`.", at: func(e *entry) any { return &e.Ready }},
-		{name: "startup_timeout", kind: someSeconds, def: "600", effect: "Time to become ready and to send a first sign of life.", example: "20m", at: func(e *entry) any { return &e.StartupTimeout }},
+		{name: "startup_timeout", kind: someSeconds, def: "600", effect: "Time for a worker with a readiness check to become ready; then it counts as failed.", example: "20m", at: func(e *entry) any { return &e.StartupTimeout }},
 		{name: "heartbeat_timeout", kind: optional[time.Duration]{someSeconds}, defDoc: "`monitoring.heartbeat_timeout`", effect: "As under `monitoring`, for this worker.", example: "30", at: func(e *entry) any { return &e.HeartbeatTimeout }},
 		{name: "health_check_url", kind: httpURL, defDoc: "none", effect: "URL asked every `monitoring.interval`; an answer other than 2xx is a sign of trouble.", example: "http://127.0.0.1:8080/healthz", at: func(e *entry) any { return &e.HealthCheckURL }},
 	}

@@ -145,7 +145,7 @@ func (f *Fleet) move(w *worker, moves map[string]string, ids []string, all strin
 	for _, id := range owners {
 		m := f.workers[id]
 		f.note(m, Note{Kind: NoteMoved, From: from, Tasks: byOwner[id]})
-		if m.state == starting || m.state == running || (m.state == spawning && !m.doomed) {
+		if m.atWork() {
 			f.act(Retask{Worker: id, Gen: m.d.Generation})
 		}
 	}

@@ -263,7 +263,7 @@ func (f *Fleet) retask(before int) {
 		return
 	}
 	for _, w := range f.order {
-		if w.state == starting || w.state == running {
+		if w.atWork() {
 			f.act(Retask{Worker: w.spec.ID, Gen: w.d.Generation})
 		}
 	}

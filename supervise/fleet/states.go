@@ -73,6 +73,12 @@ type need struct {
 // hasProcess says that there is, or may be, something alive.
 func (w *worker) hasProcess() bool { return w.state >= spawning && w.state <= sweeping }
 
+// atWork says that w works on its tasks, or is about to: those that its Spawn
+// named, unless it is told otherwise.
+func (w *worker) atWork() bool {
+	return w.state == starting || w.state == running || (w.state == spawning && !w.doomed)
+}
+
 // enter is the only place where a worker's state changes.
 func (f *Fleet) enter(w *worker, s wstate) {
 	f.alarms.clear(&w.wake)
