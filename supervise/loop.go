@@ -26,6 +26,7 @@ import (
 type kernel interface {
 	Spawn(reaper.Spec) (reaper.Proc, error)
 	Adopt(s reaper.Survivor, id string, gen uint64) (reaper.Proc, error)
+	Survivors(prefix string) ([]reaper.Survivor, error)
 	Signal(reaper.Proc, syscall.Signal, reaper.Target) error
 	Kill(reaper.Proc) error
 }

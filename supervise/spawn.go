@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 	"sync"
 	"sync/atomic"
 
@@ -110,7 +112,9 @@ func (l *loop) adopt(a fleet.Adopt) {
 	w.proc, err = l.kernel.Adopt(s, a.Worker, a.Gen)
 	l.live[a.Worker] = w
 	if err != nil {
-		// It died between the scan and now.
+		// It died between the scan and now, and what it has left behind is nobody's
+		// child of ours: without this it would run beside the next instance.
+		l.sweep(s.Instance)
 		l.g.in.exit(reaper.Exit{ID: a.Worker, Gen: a.Gen, PID: a.PID, Unknown: true, Gone: true})
 		return
 	}
@@ -127,6 +131,24 @@ func (l *loop) adopt(a fleet.Adopt) {
 		l.log.Warn("the output of an adopted worker cannot be read", "worker", a.Worker, "pid", a.PID, "error", err)
 	}
 	l.watch.Watch(l.subject(a.Worker, w, true))
+}
+
+// sweep kills whatever carries a marker, until a search finds nothing more.
+func (l *loop) sweep(marker string) {
+	for end := time.Now().Add(strayEnd); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		left := 0
+		found, err := l.kernel.Survivors(marker)
+		for _, s := range found {
+			if s.Instance == marker { // the prefix of another's may be the same
+				left++
+				_ = s.End(syscall.SIGKILL) // it may be gone by now
+			}
+		}
+		if err != nil || left == 0 {
+			return
+		}
+	}
+	l.log.Error("what an earlier procguard left cannot be ended", "instance", marker)
 }
 
 // marker names an instance for ever: no two processes have had the same one.
