@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -48,7 +49,7 @@ func (l *loop) write(e *Event) {
 			text += ": " + d.String()
 		}
 	}
-	l.log.Log(nil, level, text) //nolint:staticcheck // the handlers here use no context
+	l.log.Log(context.Background(), level, text)
 }
 
 const debug0, info, warn, bad = slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError
