@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/procguard/procguard/state/journal"
 	"github.com/procguard/procguard/supervise"
@@ -63,8 +64,14 @@ func run(flag string, fresh bool, signals chan os.Signal) int {
 	return report(out, err)
 }
 
+// again is how long after the first stop signal another one means that somebody
+// has lost patience. Before that it is the same request: timeout(1), and whoever
+// signals a process and its group, send it twice.
+const again = time.Second
+
 // attend acts on the signals that come while g runs.
 func attend(g *supervise.Guard, file string, signals <-chan os.Signal, done <-chan struct{}) {
+	var asked time.Time
 	for {
 		select {
 		case <-done:
@@ -72,7 +79,12 @@ func attend(g *supervise.Guard, file string, signals <-chan os.Signal, done <-ch
 		case s := <-signals:
 			switch s {
 			case syscall.SIGTERM, syscall.SIGINT:
-				g.Shutdown("got "+signalName(s), false) // a second one kills
+				if asked.IsZero() || time.Since(asked) >= again {
+					g.Shutdown("got "+signalName(s), !asked.IsZero())
+				}
+				if asked.IsZero() {
+					asked = time.Now()
+				}
 			case syscall.SIGHUP:
 				reload(g, file)
 			default:

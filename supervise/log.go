@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -33,9 +32,11 @@ func (b *both) Write(p []byte) (int, error) {
 // itself: PID 1 must go on when nobody reads its log. What does not fit into the
 // queue is counted, and the count is written when there is room again.
 type lossy struct {
+	mu    sync.Mutex
+	over  bool
+	lost  int
 	lines chan []byte
 	done  chan struct{}
-	lost  atomic.Int64
 }
 
 // lossyQueue is how many lines may wait: a burst of 1,000 workers' messages.
@@ -49,26 +50,39 @@ func newLossy(w io.Writer) *lossy {
 	go func() {
 		defer close(l.done)
 		for line := range l.lines {
-			if n := l.lost.Swap(0); n > 0 {
-				line = append(line, fmt.Sprintf("procguard: %d lines of this log are missing: nobody read it\n", n)...)
-			}
 			_, _ = w.Write(line)
 		}
 	}()
 	return l
 }
 
+// Write never fails and never waits. What comes after close is dropped.
 func (l *lossy) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return len(p), nil
+	}
+	line := bytes.Clone(p)
+	if l.lost > 0 {
+		line = append(fmt.Appendf(nil, "procguard: %d lines of this log are missing: nobody read it\n", l.lost), line...)
+	}
 	select {
-	case l.lines <- bytes.Clone(p):
+	case l.lines <- line:
+		l.lost = 0
 	default:
-		l.lost.Add(1)
+		l.lost++
 	}
 	return len(p), nil
 }
 
 func (l *lossy) close() {
-	close(l.lines)
+	l.mu.Lock()
+	if !l.over {
+		l.over = true
+		close(l.lines)
+	}
+	l.mu.Unlock()
 	select {
 	case <-l.done:
 	case <-time.After(lossyClose):

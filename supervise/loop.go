@@ -55,10 +55,11 @@ type loop struct {
 
 	live     map[string]*instance // by worker
 	fallen   map[string]*instance // those that ended in this turn, for their evidence
+	hung     map[string]uint64    // workers whose spawn is still unanswered, with generations
+	early    []any                // what was reported of them already
 	answers  fleet.Batch          // to Spawns of the step being carried out
 	degraded bool
 	outcome  *Outcome
-	killed   int // requests to stop at once
 }
 
 // instance is a process of a worker, from its start until nothing is left.
@@ -283,6 +284,7 @@ func (l *loop) translate(e any) fleet.Batch {
 	case reaper.Exit:
 		w := l.instance(e.ID, e.Gen)
 		if w == nil {
+			l.keep(e, e.ID, e.Gen)
 			return nil
 		}
 		w.exit = &e
@@ -314,12 +316,20 @@ func (l *loop) translate(e any) fleet.Batch {
 	case reaper.Gone:
 		w := l.instance(e.ID, e.Gen)
 		if w == nil {
+			l.keep(e, e.ID, e.Gen)
 			return nil
 		}
 		l.drop(e.ID, w)
 		return fleet.Batch{fleet.Gone{Worker: e.ID, Gen: e.Gen}}
 	}
 	return nil
+}
+
+// keep holds on to what is reported of a process whose spawn is not answered yet.
+func (l *loop) keep(e any, id string, gen uint64) {
+	if g, ok := l.hung[id]; ok && g == gen {
+		l.early = append(l.early, e)
+	}
 }
 
 func (l *loop) heartbeat(id string) {
@@ -331,8 +341,7 @@ func (l *loop) heartbeat(id string) {
 }
 
 func (l *loop) shutdown(why string, now bool) {
-	l.killed++
-	l.step(fleet.StopFleet{Why: why, Now: now || l.killed > 1})
+	l.step(fleet.StopFleet{Why: why, Now: now})
 }
 
 func (l *loop) reload(cfg *config.Config) error {

@@ -71,7 +71,7 @@ func (g *Guard) Heartbeat(ctx context.Context, id string) error {
 }
 
 // Shutdown begins the orderly stop: all workers, dependents first; then Run
-// returns. With now, or when called a second time, everything is killed.
+// returns. With now everything is killed, also if a stop is under way.
 func (g *Guard) Shutdown(why string, now bool) {
 	g.in.call(func(l *loop) { l.shutdown(why, now) })
 }

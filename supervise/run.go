@@ -27,7 +27,7 @@ const cannotStart = 125
 
 // run sets everything up, turns the loop and takes everything down.
 func (g *Guard) run(ctx context.Context) (Outcome, error) {
-	l := &loop{g: g, live: map[string]*instance{}, fallen: map[string]*instance{}, ports: ports{}}
+	l := &loop{g: g, live: map[string]*instance{}, fallen: map[string]*instance{}, hung: map[string]uint64{}, ports: ports{}}
 	l.use(g.Config())
 	closeLog, err := l.openLog()
 	if err != nil {

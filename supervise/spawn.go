@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +26,7 @@ type launch struct {
 	w    *instance
 	spec reaper.Spec
 	err  error
+	done bool
 }
 
 // together is how many spawns are on their way at once: enough to keep the
@@ -38,24 +37,28 @@ const together = 16
 // kernel's part, fork and exec, takes most of the time and overlaps.
 func (l *loop) spawn(list []fleet.Spawn) {
 	for chunk := range slices.Chunk(list, together) {
-		starts := make([]launch, len(chunk))
+		starts := make([]*launch, len(chunk))
 		for i, a := range chunk {
 			starts[i] = l.prepare(a)
 		}
 		l.fork(starts)
-		for i := range starts {
-			l.answers = append(l.answers, l.started(&starts[i]))
+		for _, s := range starts {
+			if s.done {
+				l.answers = append(l.answers, l.started(s))
+			} else {
+				l.hung[s.a.Worker] = s.a.Gen
+			}
 		}
 	}
 }
 
 // prepare makes everything that a process needs before it exists.
-func (l *loop) prepare(a fleet.Spawn) launch {
+func (l *loop) prepare(a fleet.Spawn) *launch {
 	cfg := l.byID[a.Worker]
 	if cfg == nil {
-		return launch{a: a, err: fmt.Errorf("worker %s is not configured", a.Worker)}
+		return &launch{a: a, err: fmt.Errorf("worker %s is not configured", a.Worker)}
 	}
-	s := launch{a: a, w: &instance{gen: a.Gen, cfg: cfg}}
+	s := &launch{a: a, w: &instance{gen: a.Gen, cfg: cfg}}
 	if s.spec, s.err = l.spec(a, s.w); s.err != nil {
 		return s
 	}
@@ -65,24 +68,69 @@ func (l *loop) prepare(a fleet.Spawn) launch {
 	return s
 }
 
+// execPatience is how long the loop waits for a fork and exec, which take a
+// millisecond. A program or directory on a file system that does not answer can
+// take for ever; signals and the other workers must not wait for it.
+const execPatience = time.Second
+
 // fork makes the processes. An exit may be reported before this returns, but
-// only to the inbox, which the loop reads when the instances are known.
-func (l *loop) fork(starts []launch) {
-	var next atomic.Int32
+// only to the inbox, which the loop reads when the instances are known. What has
+// not come back in time is not done, and answered by late.
+func (l *loop) fork(starts []*launch) {
+	queue, back := make(chan *launch, len(starts)), make(chan *launch, len(starts))
+	for _, s := range starts {
+		queue <- s
+	}
+	close(queue)
 	work := func() {
-		for i := next.Add(1) - 1; int(i) < len(starts); i = next.Add(1) - 1 {
-			if s := &starts[i]; s.err == nil {
-				s.w.proc, s.err = l.kernel.Spawn(s.spec)
-				s.w.lines.CloseChildEnds()
-			}
+		for s := range queue {
+			s.fork(l.kernel)
+			back <- s
 		}
 	}
-	var others sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(starts)) - 1 {
-		others.Go(work)
+	for range min(runtime.GOMAXPROCS(0), len(starts)) {
+		go work()
 	}
-	work()
-	others.Wait()
+	timer := time.NewTimer(execPatience)
+	defer timer.Stop()
+	for left := len(starts); left > 0; left-- {
+		select {
+		case s := <-back:
+			s.done = true
+		case <-timer.C:
+			go work() // in place of those that hang
+			go func() {
+				for range left {
+					s := <-back
+					l.g.in.call(func(l *loop) { l.late(s) })
+				}
+			}()
+			return
+		}
+	}
+}
+
+func (s *launch) fork(k kernel) {
+	if s.err == nil {
+		s.w.proc, s.err = k.Spawn(s.spec)
+	}
+	if s.w != nil && s.w.lines != nil {
+		s.w.lines.CloseChildEnds()
+	}
+}
+
+// late answers a spawn that took too long to be waited for, and deals with what
+// was heard of its process meanwhile.
+func (l *loop) late(s *launch) {
+	delete(l.hung, s.a.Worker)
+	l.step(l.started(s))
+	early := l.early
+	l.early = nil
+	for _, e := range early {
+		if b := l.translate(e); len(b) > 0 {
+			l.step(b)
+		}
+	}
 }
 
 // started makes the instance known, or clears away what it would have needed.
@@ -300,8 +348,14 @@ func (l *loop) torch(env *environ, a fleet.Spawn, cfg *config.Worker) error {
 	return nil
 }
 
-// ownEnv is our environment as workers inherit it.
-func ownEnv() []string { return os.Environ() }
+// ownEnv is our environment as workers inherit it: without what another
+// ProcGuard, whose worker we are, has told us about ourselves. The reaper knows
+// what to do with that one's marker.
+func ownEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "PROCGUARD_") && !strings.HasPrefix(kv, reaper.DefaultMarker)
+	})
+}
 
 // environ is a list of variables in which a later one replaces an earlier one.
 type environ struct {

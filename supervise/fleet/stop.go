@@ -36,6 +36,7 @@ func (f *Fleet) stop(w *worker, then fate) {
 		if !w.doomed {
 			w.doomed = true
 			w.g.doomed++
+			f.alarm(w, w.spec.Grace+verdictAfter)
 		}
 	case starting, running:
 		f.refill(w)
@@ -94,6 +95,16 @@ func (f *Fleet) toStuck(w *worker) {
 		f.alarms.clear(&w.g.deadline)
 		f.beginEnd(&ending{code: 10, why: fmt.Sprintf("worker %s cannot be killed", w.remains())})
 	}
+}
+
+// onUnanswered: a worker that is to be stopped has still not come out of its
+// exec, as happens on a file system that does not answer.
+func onUnanswered(f *Fleet, w *worker, _ Event) { f.toStuck(w) }
+
+// onStuckStarted: it has come out of it after all.
+func onStuckStarted(f *Fleet, w *worker, e Event) {
+	s := e.(Started)
+	f.act(Kill{Worker: s.Worker, Gen: s.Gen})
 }
 
 // onStuckExit: the leader is dead after all; it counts when all is gone.

@@ -27,7 +27,7 @@ func ignore(*Fleet, *worker, Event) {}
 var table = [nStates][nKinds]reaction{
 	idle:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	waiting:  {ignore, ignore, ignore, ignore, ignore, ignore, ignore, onDue},
-	spawning: {onStarted, onSpawnFailed, ignore, ignore, ignore, ignore, ignore, ignore},
+	spawning: {onStarted, onSpawnFailed, ignore, ignore, ignore, ignore, ignore, onUnanswered},
 	starting: {ignore, ignore, onDied, ignore, onReady, ignore, onJudged, onDue},
 	running:  {ignore, ignore, onDied, ignore, ignore, onAlive, onJudged, onDue},
 	stopping: {ignore, ignore, onStopped, ignore, ignore, ignore, ignore, onDue},
@@ -35,7 +35,7 @@ var table = [nStates][nKinds]reaction{
 	failed:   {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	done:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	excluded: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-	stuck:    {ignore, ignore, onStuckExit, onLateGone, ignore, ignore, ignore, ignore},
+	stuck:    {onStuckStarted, ignore, onStuckExit, onLateGone, ignore, ignore, ignore, ignore},
 }
 
 // about names the worker, generation and kind of an event that is about one.

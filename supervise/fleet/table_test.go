@@ -14,7 +14,7 @@ import (
 var reacts = map[wstate][]kind{
 	idle:     {},
 	waiting:  {evDue},
-	spawning: {evStarted, evSpawnFailed},
+	spawning: {evStarted, evSpawnFailed, evDue},
 	starting: {evExited, evReady, evJudged, evDue},
 	running:  {evExited, evAlive, evJudged, evDue},
 	stopping: {evExited, evDue},
@@ -22,7 +22,7 @@ var reacts = map[wstate][]kind{
 	failed:   {},
 	done:     {},
 	excluded: {},
-	stuck:    {evExited, evGone},
+	stuck:    {evStarted, evExited, evGone},
 }
 
 // routes bring worker w into each state; z keeps the fleet alive.
@@ -32,7 +32,7 @@ var routes = map[wstate]struct {
 }{
 	idle:     {"", []Event{Started{"w", 1, 5, 5}, StopWorker{Worker: "w"}, gone("w", 1, 1)}},
 	waiting:  {"", []Event{Started{"w", 1, 5, 5}, gone("w", 1, 1)}},
-	spawning: {"", nil},
+	spawning: {"", []Event{StopWorker{Worker: "w"}}},
 	starting: {"", []Event{Started{"w", 1, 5, 5}}},
 	running:  {"", []Event{Started{"w", 1, 5, 5}, Ready{"w", 1}, Alive{"w", 1}}},
 	stopping: {"", []Event{Started{"w", 1, 5, 5}, StopWorker{Worker: "w"}}},
