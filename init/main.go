@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -34,11 +35,17 @@ func main() {
 	// A handler for SIGPIPE, or the Go runtime ends us when nobody reads our
 	// standard error any more. Ignoring it would be inherited by the workers.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// What PID 1 has to do is little, also on a machine with 200 processors.
+	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs))
 	if argv, ok := plainCommand(os.Args[1:]); ok {
+		warm(4)
 		os.Exit(plain(argv, signals))
 	}
 	os.Exit(execute(os.Args[1:], signals))
 }
+
+// maxProcs is how many threads may run Go code at once.
+const maxProcs = 4
 
 // plainCommand takes the form `procguard [--] CMD ARG…`: everything after `--`,
 // or from a first word that is no flag and no verb, as containers give it.

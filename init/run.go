@@ -57,6 +57,7 @@ func run(flag string, fresh bool, signals chan os.Signal) int {
 		return codeUsage
 	}
 	signal.Notify(signals, forwarded()...)
+	warm(16)
 	done := make(chan struct{})
 	defer close(done)
 	go attend(g, cfg.File, signals, done)

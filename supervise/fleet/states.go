@@ -50,6 +50,7 @@ type worker struct {
 
 	changed bool // the newest configuration made it another program
 	doomed  bool // spawning, but to be stopped as soon as it lives
+	hung    bool // its spawn was never answered
 	rung    rung
 	since   time.Time // when the stop began
 	killed  bool      // had to be killed

@@ -99,7 +99,10 @@ func (f *Fleet) toStuck(w *worker) {
 
 // onUnanswered: a worker that is to be stopped has still not come out of its
 // exec, as happens on a file system that does not answer.
-func onUnanswered(f *Fleet, w *worker, _ Event) { f.toStuck(w) }
+func onUnanswered(f *Fleet, w *worker, _ Event) {
+	w.hung = true
+	f.toStuck(w)
+}
 
 // onStuckStarted: it has come out of it after all.
 func onStuckStarted(f *Fleet, w *worker, e Event) {
@@ -132,6 +135,9 @@ func (f *Fleet) unkillable() string {
 
 // remains names what of w is alive.
 func (w *worker) remains() string {
+	if w.hung {
+		return w.spec.ID + " (hangs in its start)"
+	}
 	if w.d.PID == 0 {
 		return w.spec.ID + " (what its dead leader left)"
 	}
