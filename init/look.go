@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,7 +68,9 @@ func schemaCommand() *cobra.Command {
 // place is where a procguard's state is, and its socket.
 type place struct {
 	dirs    []string // of the state, the first that exists counts
-	sockets []string
+	sockets []string // in the order to ask
+	config  string   // its file, "" if unknown
+	anyone  bool     // whoever answers is the one that is meant
 }
 
 // placeFlags adds the ways to say which procguard is meant.
@@ -78,11 +82,13 @@ func placeFlags(c *cobra.Command, dir, socket *string) {
 // where finds the place. Without a configuration the defaults are tried.
 func where(file, dir, socket string) (p place, ok bool) {
 	cfg := config.Default()
+	p.anyone = socket != "" || dir == ""
 	if dir == "" || socket == "" {
 		if path, err := search(file); err == nil {
 			if cfg, ok = load(path); !ok {
 				return p, false
 			}
+			p.config, p.anyone = path, socket != ""
 		}
 	}
 	if dir != "" {
@@ -92,23 +98,76 @@ func where(file, dir, socket string) (p place, ok bool) {
 	}
 	if socket != "" {
 		p.sockets = []string{socket}
-		return p, true
-	}
-	for _, d := range p.dirs {
-		p.sockets = append(p.sockets, supervise.SocketPaths(cfg, d)...)
+	} else {
+		p.sockets = socketsOf(cfg, p.dirs)
 	}
 	return p, true
 }
 
-// ask tries the sockets in turn. It says whether one of them answered.
+// socketsOf are the sockets of all dirs; the one that they share comes last.
+func socketsOf(cfg *config.Config, dirs []string) (paths []string) {
+	for _, d := range dirs {
+		for _, path := range supervise.SocketPaths(cfg, d) {
+			if path != cfg.Control.Socket {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return append(paths, cfg.Control.Socket)
+}
+
+// ask tries the sockets in turn. It says whether the procguard that is meant
+// answered on one of them.
 func (p place) ask(question func(*control.Client) error) (answered bool, err error) {
 	for _, path := range p.sockets {
-		err := question(control.Dial(path))
+		c := control.Dial(path)
+		err := p.identify(path, c)
+		if err == nil {
+			err = question(c)
+		}
 		if !errors.Is(err, control.ErrNobody) {
 			return true, err
 		}
 	}
 	return false, nil
+}
+
+// identify is ErrNobody if the procguard behind a socket is not the one of this
+// place. A socket beside the state needs no question: whose else could it be? And
+// its procguard may know the directory by another name, in another container.
+func (p place) identify(path string, c *control.Client) error {
+	if p.anyone || slices.ContainsFunc(p.dirs, func(d string) bool { return sameFile(d, filepath.Dir(path)) }) {
+		return nil
+	}
+	s, err := c.Status(context.Background())
+	switch {
+	case err != nil && len(p.sockets) > 1:
+		// One that cannot say who it is, when there are sockets of our own that
+		// nobody listens on, is most likely another.
+		return control.ErrNobody
+	case err == nil && !p.is(s):
+		return fmt.Errorf("%w: on %s listens the one of %s", control.ErrNobody, path, s.StateDir)
+	}
+	return err
+}
+
+// is says whether s is of this place. A procguard that could not write its state
+// has no directory; then the name of its configuration must do.
+func (p place) is(s *control.Status) bool {
+	if s.StateDir == "" {
+		return p.config == "" || s.Config == "" || filepath.Base(p.config) == filepath.Base(s.Config)
+	}
+	return slices.ContainsFunc(p.dirs, func(d string) bool { return sameFile(d, s.StateDir) })
+}
+
+// sameFile says whether two paths lead to the same file, or would if it existed.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // stored reads the first volume that has a state.

@@ -21,20 +21,33 @@ import (
 // openDoors starts the control socket and the bus. The job does not depend on
 // either: one that cannot be opened is named in the log and in status.
 func (l *loop) openDoors() {
-	path, err := "", error(nil)
-	for _, path = range SocketPaths(l.cfg, l.dir) {
-		if l.door, err = control.Listen(path, backend{l.g}); err == nil {
-			break
-		}
-	}
-	if err != nil {
+	if err := l.openControl(); err != nil {
 		l.degrade("no control socket: " + err.Error())
-	} else {
-		l.log.Debug("control socket", "path", path)
 	}
 	if err := l.openBus(); err != nil {
 		l.degrade("no bus: " + err.Error())
 	}
+}
+
+// openControl listens at every path that can be had. One is enough: the default
+// is another procguard's where two run, and not every volume takes sockets.
+func (l *loop) openControl() error {
+	var failed []string
+	door, opened := control.New(backend{l.g}), 0
+	for _, path := range SocketPaths(l.cfg, l.dir) {
+		if err := door.Listen(path); err != nil {
+			failed = append(failed, err.Error())
+			l.log.Debug("no control socket here", "path", path, "error", err)
+			continue
+		}
+		opened++
+		l.log.Debug("control socket", "path", path)
+	}
+	if opened == 0 {
+		return errors.New(strings.Join(failed, "; "))
+	}
+	l.door = door
+	return nil
 }
 
 func (l *loop) closeDoors() {
@@ -92,13 +105,16 @@ func (g *Guard) serve(ctx context.Context, r bus.Request) bus.Response {
 	return bus.Response{WorkerID: r.WorkerID, Status: string(s.Status)}
 }
 
-// SocketPaths are the places for the control socket, in the order in which they
-// are tried: the configured one alone, or the default and one beside the state.
+// SocketPaths are the places of the control socket: the configured one alone, or
+// one beside the state and the default. A client tries them in this order: the
+// one beside the state cannot be another procguard's. It is left out where its
+// path is longer than a socket's can be.
 func SocketPaths(c *config.Config, stateDir string) []string {
-	if c.Control.SocketSet || stateDir == "" {
+	beside := filepath.Join(stateDir, "procguard.sock")
+	if c.Control.SocketSet || stateDir == "" || len(beside) > control.MaxPath || beside == c.Control.Socket {
 		return []string{c.Control.Socket}
 	}
-	return []string{c.Control.Socket, filepath.Join(stateDir, "procguard.sock")}
+	return []string{beside, c.Control.Socket}
 }
 
 // backend is what the control socket sees of a Guard.

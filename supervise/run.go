@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/procguard/procguard/reaper"
@@ -59,10 +58,7 @@ func (g *Guard) run(ctx context.Context) (Outcome, error) {
 	}
 	l.openDoors()
 	defer l.closeDoors()
-	survivors, err := l.survivors(r, snap)
-	if err != nil {
-		l.log.Warn("processes of an earlier procguard cannot be looked for", "error", err)
-	}
+	survivors := l.survivors(r, snap)
 	l.step(fleet.Boot{Volume: l.volume, Survivors: survivors})
 	l.run = l.fleet.Status().Run
 	close(g.ready)
@@ -93,6 +89,9 @@ func (l *loop) openState() (*state.Snapshot, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if abs, err := filepath.Abs(dir); err == nil && dir != "" {
+		dir = abs // status names it to people who are elsewhere
 	}
 	l.disk, l.dir = j, dir
 	if l.g.opt.Fresh {
@@ -176,93 +175,6 @@ func (l *loop) closeOutput() {
 	}
 }
 
-// survivors finds what an earlier ProcGuard on this volume left running. Leaders
-// of configured workers are for the machine to judge; the rest (children whose
-// leader is dead, workers that are no longer configured, older generations) is
-// ended here, before anything starts.
-func (l *loop) survivors(r *reaper.Reaper, snap *state.Snapshot) ([]fleet.Survivor, error) {
-	if snap.Volume == "" {
-		return nil, nil
-	}
-	found, err := r.Survivors(l.prefix())
-	if err != nil {
-		return nil, err
-	}
-	var keep []fleet.Survivor
-	var strays []reaper.Survivor
-	led := map[string]bool{}
-	for _, s := range found {
-		id, gen, ok := l.parseMarker(s.Instance)
-		w := snap.Workers[id]
-		known := ok && w != nil && l.byID[id] != nil && w.Generation == gen
-		if known && s.Leader && s.PID == s.Session && !led[s.Instance] && (w.PID == 0 || w.PID == s.PID) {
-			led[s.Instance] = true
-			keep = append(keep, fleet.Survivor{Worker: id, Gen: gen, PID: s.PID, Ticks: s.StartTicks})
-			continue
-		}
-		strays = append(strays, s)
-	}
-	strays = withoutLed(strays, led)
-	l.endStrays(r, strays)
-	return keep, nil
-}
-
-// withoutLed leaves out the descendants of leaders that live: they are the
-// leader's business.
-func withoutLed(strays []reaper.Survivor, led map[string]bool) []reaper.Survivor {
-	out := strays[:0]
-	for _, s := range strays {
-		if !led[s.Instance] {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// strayGrace is how long what is not wanted any more has to end by itself, and
-// strayEnd how long the kernel then has to end it.
-const (
-	strayGrace = 5 * time.Second
-	strayEnd   = 5 * time.Second
-)
-
-func (l *loop) endStrays(r *reaper.Reaper, strays []reaper.Survivor) {
-	if len(strays) == 0 {
-		return
-	}
-	l.log.Warn("ending processes that an earlier procguard left", "count", len(strays))
-	for _, step := range endSteps {
-		for _, s := range strays {
-			_ = s.End(step.signal) // it may be gone by now
-		}
-		if strays = l.awaitStrays(r, strays, step.wait); len(strays) == 0 {
-			return
-		}
-	}
-	for _, s := range strays {
-		l.log.Error("a process of an earlier procguard cannot be ended", "pid", s.PID, "comm", s.Comm)
-	}
-}
-
-// awaitStrays gives those that live when wait is over. They are not our
-// children, so there is nothing to wait on but the process table.
-func (l *loop) awaitStrays(r *reaper.Reaper, strays []reaper.Survivor, wait time.Duration) []reaper.Survivor {
-	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
-		var left []reaper.Survivor
-		found, err := r.Survivors(l.prefix())
-		for _, s := range strays {
-			for _, f := range found {
-				if f.PID == s.PID && f.StartTicks == s.StartTicks {
-					left = append(left, s)
-				}
-			}
-		}
-		if err != nil || len(left) == 0 || time.Now().After(end) {
-			return left
-		}
-	}
-}
-
 // openLog makes ProcGuard's own log.
 func (l *loop) openLog() (closeLog func(), err error) {
 	if l.g.opt.Log != nil {
@@ -287,11 +199,6 @@ func (l *loop) openLog() (closeLog func(), err error) {
 		}
 	}, nil
 }
-
-var endSteps = []struct {
-	signal syscall.Signal
-	wait   time.Duration
-}{{syscall.SIGTERM, strayGrace}, {syscall.SIGKILL, strayEnd}}
 
 // StateDirs are the places where a configuration's state may be, in the order
 // in which they are tried.

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -162,6 +163,10 @@ func (l *loop) adopt(a fleet.Adopt) {
 	if err != nil {
 		// It died between the scan and now, and what it has left behind is nobody's
 		// child of ours: without this it would run beside the next instance.
+		if !errors.Is(err, os.ErrProcessDone) {
+			l.log.Warn("a worker of an earlier procguard cannot be watched, so it is ended", "worker", a.Worker, "pid", a.PID, "error", err)
+			_ = s.End(syscall.SIGKILL)
+		}
 		l.sweep(s.Instance)
 		l.g.in.exit(reaper.Exit{ID: a.Worker, Gen: a.Gen, PID: a.PID, Unknown: true, Gone: true})
 		return

@@ -110,7 +110,7 @@ func stateSection() *section[State] {
 func controlSection() *section[Control] {
 	return &section[Control]{name: "control", later: []string{"listen"}, keys: []key[Control]{
 		{name: "socket", kind: textKind("a path of at most 107 bytes", func(s string) (string, bool) { return "", s != "" && len(s) < len(syscall.RawSockaddrUnix{}.Path) }),
-			def: "/run/procguard.sock", effect: "Unix socket for the verbs.", example: "/tmp/pg.sock", at: func(c *Control) any { return &c.Socket }},
+			def: "/run/procguard.sock", effect: "Unix socket for the verbs; unless it is set, `procguard.sock` in the state directory as well.", example: "/tmp/pg.sock", at: func(c *Control) any { return &c.Socket }},
 	}, marks: func(c *Control, m map[string]*yaml.Node) { c.SocketSet = m["socket"] != nil }}
 }
 

@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,59 +22,79 @@ type Backend interface {
 	Incident(ctx context.Context, n uint64) (any, error)
 }
 
-// answerTime bounds how long a request may wait for the backend.
-const answerTime = 5 * time.Second
+const (
+	// answerTime bounds how long a request may wait for the backend.
+	answerTime = 5 * time.Second
+	// idleTime is how long a connection may be open without asking anything. The
+	// kernel queues what is over maxConns in order, so a crowd of n that says
+	// nothing delays the next client by n/maxConns of these; it is short, so that
+	// a hundred still pass within a client's patience.
+	idleTime = time.Second
+	// maxConns bounds the connections of a Server over all its sockets. What more
+	// there are wait in the kernel and cost no descriptor here: the supervisor
+	// needs those to start workers.
+	maxConns = 16
+)
 
-// Server listens on a unix socket until Close.
+// Server answers on unix sockets until Close.
 type Server struct {
-	http *http.Server
-	path string
-	done chan struct{}
+	http   *http.Server
+	slots  chan struct{} // one element for each connection
+	closed chan struct{}
+	end    func() // closes closed, once
+	doors  []*door
+	done   sync.WaitGroup // of the goroutines that accept
 }
 
-// Listen opens the door at path. A socket file that nobody listens on, left by a
-// procguard that was killed, is replaced; one that answers is an error.
-func Listen(path string, b Backend) (*Server, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("control socket %s is in use by another procguard", path)
+// New makes a server that listens nowhere yet.
+func New(b Backend) *Server {
+	closed := make(chan struct{})
+	return &Server{
+		slots:  make(chan struct{}, maxConns),
+		closed: closed,
+		end:    sync.OnceFunc(func() { close(closed) }),
+		// ReadTimeout is longer than a handler may take: when it passes during a
+		// request, net/http takes the peer for gone. It ends those that announce a
+		// body and never send it.
+		http: &http.Server{Handler: handler(b), ReadHeaderTimeout: idleTime, ReadTimeout: 2 * answerTime,
+			WriteTimeout: 2 * answerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+			ErrorLog: log.New(discard{}, "", 0)},
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		return nil, fmt.Errorf("control socket %s: a file that is not a socket is in the way", path)
-	}
-	_ = os.Remove(path) // stale, or not there
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+// Listen opens a door at path, besides those that are open. A socket that nobody
+// listens on, left by a procguard that was killed, is replaced; one that answers,
+// or of which it cannot be told, is an error. Listen and Close must not run at
+// the same time.
+func (s *Server) Listen(path string) error {
+	d, err := openDoor(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
+	s.doors = append(s.doors, d)
+	s.done.Go(func() {
+		_ = s.http.Serve(limited{d.listener, s.slots, s.closed}) // ends with ErrServerClosed
+	})
+	return nil
+}
+
+// Close removes the sockets and ends all connections.
+func (s *Server) Close() {
+	for _, d := range s.doors {
+		d.remove()
 	}
-	s := &Server{path: path, done: make(chan struct{})}
-	s.http = &http.Server{Handler: handler(b), ReadHeaderTimeout: answerTime, WriteTimeout: 2 * answerTime,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(discard{}, "", 0)}
-	go func() {
-		defer close(s.done)
-		_ = s.http.Serve(l) // ends with ErrServerClosed
-	}()
-	return s, nil
+	s.doors = nil // a second Close must not look at the paths again
+	// First, because http.Server.Close waits for Accept before it closes the
+	// connections, and Accept may wait for a connection to close.
+	s.end()
+	_ = s.http.Close()
+	s.done.Wait()
 }
 
 // discard drops net/http's own messages: a peer's broken request is its problem.
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// Close ends all connections and removes the socket.
-func (s *Server) Close() {
-	_ = s.http.Close()
-	<-s.done
-	_ = os.Remove(s.path) // the listener has usually done so
-}
 
 func handler(b Backend) http.Handler {
 	mux := http.NewServeMux()
@@ -112,58 +129,4 @@ func reply(w http.ResponseWriter, doc any, err error) {
 		doc = map[string]string{"error": err.Error()}
 	}
 	_ = json.NewEncoder(w).Encode(doc) // a peer that has left does not want it
-}
-
-// Client speaks to a running procguard.
-type Client struct{ http *http.Client }
-
-// ErrNobody says that no procguard listens on the socket.
-var ErrNobody = errors.New("no procguard answers")
-
-// Dial makes a client for the socket at path. It does not connect yet.
-func Dial(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-	return &Client{&http.Client{Timeout: 2 * answerTime, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
-}
-
-// Status asks for the status. The error is ErrNobody if nothing listens there.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	s := &Status{}
-	return s, c.get(ctx, "/v1/status", s)
-}
-
-// Incidents fills list with what Backend.Incidents gave.
-func (c *Client) Incidents(ctx context.Context, list any) error {
-	return c.get(ctx, "/v1/incidents", list)
-}
-
-// Incident fills doc with one incident; fs.ErrNotExist if there is none.
-func (c *Client) Incident(ctx context.Context, n uint64, doc any) error {
-	return c.get(ctx, "/v1/incidents/"+strconv.FormatUint(n, 10), doc)
-}
-
-func (c *Client) get(ctx context.Context, path string, doc any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://procguard"+path, nil)
-	if err != nil {
-		return err
-	}
-	res, err := c.http.Do(req)
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("%w: %v", ErrNobody, op.Err)
-	}
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode == http.StatusNotFound {
-		return fs.ErrNotExist
-	}
-	if res.StatusCode != http.StatusOK {
-		var e struct{ Error string }
-		_ = json.NewDecoder(res.Body).Decode(&e) // without a text the code must do
-		return fmt.Errorf("procguard answered %s: %s", res.Status, e.Error)
-	}
-	return json.NewDecoder(res.Body).Decode(doc)
 }
