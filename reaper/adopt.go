@@ -50,15 +50,39 @@ func (r *Reaper) survivor(pid int) (Survivor, bool) {
 		return Survivor{}, false
 	}
 	value := envValue(env, r.opt.Marker)
-	st, err := readStat(pid)
-	if err != nil || value == "" || isGoneState(st.state) {
+	if value == "" {
 		return Survivor{}, false
 	}
+	s, err := readSurvivor(pid)
+	s.Instance = value
+	return s, err == nil && !isGoneState(s.State)
+}
+
+// Living is the record of a process whose environment cannot be read (another user's,
+// or one that overwrote it), made from /proc/PID/stat, which everybody may read. It is
+// false if the pid is free, a zombie's, or another process's than the one that started
+// at startTicks. Instance is for the caller to fill in, who knows it from elsewhere.
+func (r *Reaper) Living(pid int, startTicks uint64) (Survivor, bool) {
+	if !r.proc {
+		return Survivor{}, false
+	}
+	s, err := readSurvivor(pid)
+	if err != nil || s.StartTicks != startTicks || isGoneState(s.State) {
+		return Survivor{}, false
+	}
+	return s, true
+}
+
+func readSurvivor(pid int) (Survivor, error) {
+	st, err := readStat(pid)
+	if err != nil {
+		return Survivor{}, err
+	}
 	return Survivor{
-		PID: pid, PPID: st.ppid, Group: st.pgrp, Session: st.sess, Instance: value,
+		PID: pid, PPID: st.ppid, Group: st.pgrp, Session: st.sess,
 		StartTicks: st.start, State: st.state, Comm: st.comm,
 		Leader: pid == st.sess || pid == st.pgrp,
-	}, true
+	}, nil
 }
 
 func isGoneState(s byte) bool { return s == 'Z' || s == 'X' || s == 'x' }
@@ -66,7 +90,9 @@ func isGoneState(s byte) bool { return s == 'Z' || s == 'X' || s == 'x' }
 // Adopt takes charge of a survivor: from now on it can be signalled, its death is
 // reported once by an Exit with id and gen, and what it leaves behind is killed. Its
 // status is Unknown, unless it is our own child (we were executed anew). The error
-// is os.ErrProcessDone if it has died, or its pid is another process's.
+// wraps os.ErrProcessDone if, and only if, it has died or its pid is another process's.
+// Where there is no pidfd for it (an old kernel, a seccomp filter, no descriptors) it
+// is watched by reading /proc/PID/stat every 100 ms.
 func (r *Reaper) Adopt(s Survivor, id string, gen uint64) (Proc, error) {
 	c := &child{id: id, gen: gen, instance: s.Instance, pidfd: -1, strays: map[int]bool{}}
 	if err := r.reserve(c); err != nil {
@@ -82,42 +108,61 @@ func (r *Reaper) Adopt(s Survivor, id string, gen uint64) (Proc, error) {
 	return c.Proc, nil
 }
 
-// adopt holds the fork lock for writing: the waiter takes it too before it reaps an
-// unknown pid, so our own child cannot be reaped as an orphan under our hands.
+// adopt holds mu throughout, under which alone the waiter reaps: our own child cannot
+// be reaped as an orphan under our hands.
 func (r *Reaper) adopt(c *child, s Survivor) error {
-	r.forks.Lock()
-	defer r.forks.Unlock()
-	fd, err := unix.PidfdOpen(s.PID, 0)
-	if err == unix.ESRCH || err == unix.EINVAL {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fd, err := pidfdOpen(s.PID, 0)
+	if noProcess(err) {
 		return os.ErrProcessDone
 	}
 	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
+		fd = -1
 	}
 	// Now the pidfd holds whoever has that pid; only then the check means something.
 	st, err := readStat(s.PID)
-	if err != nil || st.start != s.StartTicks || isGoneState(st.state) {
-		_ = unix.Close(fd)
-		return os.ErrProcessDone
+	if err == nil {
+		err = identify(s.PID, s.StartTicks)
+	} else {
+		err = unidentified(s.PID, err)
 	}
-	c.Proc = Proc{PID: s.PID, StartTicks: st.start, Start: startTime(st.start)}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seq++
-	c.seq = r.seq
-	if st.ppid == os.Getpid() {
+	if err == nil {
+		c.Proc = Proc{PID: s.PID, StartTicks: st.start, Start: startTime(st.start)}
+		err = r.attach(c, fd, st)
+	}
+	if err != nil && fd >= 0 {
 		_ = unix.Close(fd)
+	}
+	return err
+}
+
+// attach registers c and takes over fd unless it fails. mu is held.
+func (r *Reaper) attach(c *child, fd int, st stat) error {
+	w := &watched{c: c, pid: c.PID, ticks: c.StartTicks, leader: true}
+	switch {
+	case st.ppid == os.Getpid():
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
 		r.live[c.PID] = c
 		delete(r.orphans, c.PID)
-	} else if err := r.watch(fd, &watched{c: c, pid: s.PID, leader: true}); err != nil {
-		_ = unix.Close(fd)
-		return err
-	} else {
+	case fd >= 0 && r.watch(fd, w) == nil:
 		c.pidfd, c.adopted = fd, true
+	default:
+		if err := r.poll(w); err != nil {
+			return err
+		}
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+		c.adopted = true
 	}
+	r.seq++
+	c.seq = r.seq
 	r.all[c.seq] = c
-	if s.PID == st.pgrp && r.groups[s.PID] == nil {
-		c.group, c.session = s.PID, s.PID == st.sess
+	if c.PID == st.pgrp && r.groups[c.PID] == nil {
+		c.group, c.session = c.PID, c.PID == st.sess
 		r.groups[c.group] = c
 	}
 	r.stats.Adopted++
@@ -137,20 +182,28 @@ func startTime(ticks uint64) time.Time {
 	return time.Now().Add(-age)
 }
 
-// End sends sig to a survivor that was not adopted, if it is still the same process.
+// End sends sig to a survivor that was not adopted. The error is os.ErrProcessDone if,
+// and only if, it has died or its pid is another process's.
 func (s Survivor) End(sig syscall.Signal) error {
-	fd, err := unix.PidfdOpen(s.PID, 0)
-	if err != nil {
+	fd, err := pidfdOpen(s.PID, 0)
+	if noProcess(err) {
 		return os.ErrProcessDone
+	}
+	if err != nil {
+		return killByTicks(s.PID, s.StartTicks, sig)
 	}
 	defer unix.Close(fd)
-	if st, err := readStat(s.PID); err != nil || st.start != s.StartTicks {
-		return os.ErrProcessDone
+	if err := identify(s.PID, s.StartTicks); err != nil {
+		return err
 	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err == unix.ESRCH {
+	switch err := unix.PidfdSendSignal(fd, sig, nil, 0); err {
+	case nil:
+		return nil
+	case unix.ESRCH:
 		return os.ErrProcessDone
-	} else if err != nil {
+	case unix.ENOSYS, unix.EPERM: // not permitted at all, or only not this way (seccomp)
+		return killByTicks(s.PID, s.StartTicks, sig)
+	default:
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
-	return nil
 }

@@ -3,7 +3,8 @@
 // # What it owns
 //
 // Pids, process groups, zombies, orphans and pidfds. One goroutine on its own
-// thread blocks in waitid(2); nothing polls. For each dead child it peeks
+// thread blocks in waitid(2); nothing polls, but for an adopted process where there is
+// no pidfd, and a zombie that may be that of a Spawn on its way. For each dead child it peeks
 // (WNOWAIT), sweeps (while the child is a zombie neither its pid nor its group
 // can be reused, so what it left behind can be killed safely) and reaps
 // (wait4(2), which yields the raw wait status and the rusage).

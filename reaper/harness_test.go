@@ -70,7 +70,7 @@ func (g *rig) close() {
 	if err := goleak.Find(goleak.IgnoreCurrent()); err != nil {
 		g.t.Error(err)
 	}
-	for _, f := range []string{"(*Reaper).wait", "(*Reaper).watchLoop", "(*capture).read"} {
+	for _, f := range []string{"(*Reaper).wait", "(*Reaper).watchLoop", "(*Reaper).pollLoop", "(*capture).read"} {
 		if strings.Contains(stacks(), f) {
 			g.t.Errorf("goroutine %s left after Close", f)
 		}

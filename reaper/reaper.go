@@ -64,13 +64,10 @@ type Reaper struct {
 
 	subreaper bool // we set the attribute, and take it back at Close
 
-	// forks is read-locked from before a fork until the child is registered. The
-	// waiter takes it before it calls a pid unknown, so a child that dies at
-	// once is never taken for an orphan. It is taken before mu, never inside.
-	forks   sync.RWMutex
-	forking atomic.Int32 // Spawn calls between fork and registration
-
 	mu        sync.Mutex
+	flights   map[int]bool // threads between fork and registration, see suspect
+	postponed map[int]bool // zombies that wait for a flight to end; nil if none does
+	kills     uint64       // KILLs sent by sweeps
 	closed    bool
 	seq       uint64
 	live      map[int]*child     // our running children, by pid
@@ -84,6 +81,9 @@ type Reaper struct {
 	watched   map[int32]*watched // pidfds in the epoll set
 	epoll     *os.File
 	watchDone chan struct{}
+	polled    map[int]*watched // those for whom there is no pidfd, by pid
+	pollQuit  chan struct{}    // ends the poller; nil while there is none
+	pollDone  chan struct{}
 	queue     []event
 	stats     Stats
 
@@ -122,6 +122,8 @@ func newReaper(opt Options) *Reaper {
 		outer:     os.Getenv(opt.Marker),
 		exe:       "/proc/self/exe",
 		kids:      -1,
+		flights:   map[int]bool{},
+		polled:    map[int]*watched{},
 		live:      map[int]*child{},
 		all:       map[uint64]*child{},
 		groups:    map[int]*child{},
@@ -208,7 +210,11 @@ func (r *Reaper) Close() error {
 	r.closed = true
 	r.stopWatch()
 	watch := r.watchDone
+	poller := r.stopPoll()
 	r.mu.Unlock()
+	if poller != nil {
+		<-poller
+	}
 	if watch != nil {
 		<-watch
 	}

@@ -273,7 +273,7 @@ func sealed(b []byte) (int, error) {
 }
 
 // fork returns when the worker runs or nothing is left of it: as syscall.ForkExec it
-// reaps a child that failed, under the same lock that keeps the waiter off it.
+// reaps a child that failed, while the flight keeps the waiter off it.
 func (c *shimCall) fork() (int, error) {
 	pid, err := syscall.ForkExec(c.exe, c.argv, &c.attr)
 	switch err {

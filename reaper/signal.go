@@ -31,7 +31,7 @@ func (r *Reaper) Signal(p Proc, sig syscall.Signal, to Target) error {
 		return os.ErrProcessDone
 	}
 	if err := c.send(sig, to); err != nil {
-		if err == unix.ESRCH {
+		if err == unix.ESRCH || err == os.ErrProcessDone {
 			return os.ErrProcessDone
 		}
 		return os.NewSyscallError("kill", err)
@@ -63,8 +63,11 @@ func (r *Reaper) find(p Proc) *child {
 // isDead says whether it is a zombie that the waiter has not taken yet: kill(2) would
 // succeed, and Exit.Sent would name a signal that had no effect.
 func (c *child) isDead() bool {
-	if c.pidfd >= 0 {
+	switch {
+	case c.pidfd >= 0:
 		return pollDead(c.pidfd)
+	case c.adopted:
+		return identify(c.PID, c.StartTicks) == os.ErrProcessDone
 	}
 	return dead(c.PID)
 }
@@ -75,6 +78,9 @@ func (c *child) send(sig syscall.Signal, to Target) error {
 	}
 	if c.pidfd >= 0 {
 		return unix.PidfdSendSignal(c.pidfd, sig, nil, 0)
+	}
+	if c.adopted {
+		return killByTicks(c.PID, c.StartTicks, sig)
 	}
 	return unix.Kill(c.PID, sig)
 }
@@ -111,6 +117,11 @@ func (r *Reaper) killAgain(c *child) {
 	for fd, w := range r.watched {
 		if w.c == c && !w.leader {
 			_ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0)
+		}
+	}
+	for pid, w := range r.polled {
+		if w.c == c && !w.leader {
+			_ = killByTicks(pid, w.ticks, unix.SIGKILL)
 		}
 	}
 }

@@ -77,11 +77,11 @@ func (r *Reaper) spawn(s Spec, to *runner) (Proc, error) {
 		return Proc{}, err
 	}
 	err := r.start(c, s)
+	r.poke() // it may have been waited for, also if it failed
 	if err != nil {
 		r.cancel(c)
 		return Proc{}, err
 	}
-	r.poke()
 	return c.Proc, nil
 }
 
@@ -121,12 +121,13 @@ func (r *Reaper) start(c *child, s Spec) error {
 		return err
 	}
 	defer l.close()
-	r.forks.RLock()
-	defer r.forks.RUnlock()
-	r.forking.Add(1)
-	defer r.forking.Add(-1)
-	pid, err := l.fork(r.masks)
+	r.fly(func(tid int) { err = r.launchOn(tid, c, l) })
 	runtime.KeepAlive(s)
+	return err
+}
+
+func (r *Reaper) launchOn(tid int, c *child, l *launch) error {
+	pid, err := l.fork(r.masks)
 	if err != nil {
 		return l.explain(err)
 	}
@@ -135,13 +136,16 @@ func (r *Reaper) start(c *child, s Spec) error {
 	if st, err := readStat(pid); err == nil && r.proc {
 		c.StartTicks = st.start
 	}
-	r.register(c, s.Own)
+	r.register(tid, c, l.spec.Own)
 	return nil
 }
 
-func (r *Reaper) register(c *child, own Own) {
+// register ends the flight in the same hold of mu: the waiter sees the child either
+// in flight or among the living.
+func (r *Reaper) register(tid int, c *child, own Own) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.flights, tid)
 	r.seq++
 	c.seq = r.seq
 	r.live[c.PID], r.all[c.seq] = c, c

@@ -49,6 +49,7 @@ func (r *Reaper) look(last bool) (zombies, unread bool) {
 		c.left = 0
 		r.checkReuse(c)
 	}
+	struck := map[int]bool{}
 	for _, pid := range r.children() {
 		if r.live[pid] != nil || len(r.pending) == 0 {
 			continue
@@ -56,9 +57,14 @@ func (r *Reaper) look(last bool) (zombies, unread bool) {
 		c, known := r.attribute(pid)
 		switch {
 		case c != nil && c.dead && !c.keep:
-			r.condemn(c, pid)
+			r.condemn(c, pid, struck)
 		case c == nil && known == isZombie:
-			if zombies = true; !last {
+			zombies = true
+			if r.postponed != nil {
+				// It stays for now. The next list is read after its death and has its
+				// orphans, so it will be no cause for doubt then.
+				r.postponed[pid] = true
+			} else if !last {
 				// There may be thousands behind it, in a storm. Reap, look again.
 				return true, false
 			}
@@ -123,7 +129,10 @@ func (r *Reaper) attribute(pid int) (*child, known) {
 		r.orphans[pid] = ""
 		return nil, isKnown
 	}
-	if dead(pid) {
+	switch {
+	case r.postponed[pid]:
+		return nil, isKnown
+	case dead(pid):
 		return nil, isZombie
 	}
 	return nil, isUnread
@@ -164,36 +173,52 @@ func (r *Reaper) ownerOf(pid int) *child {
 }
 
 // condemn kills an orphan that belongs to c, and its group where that cannot hold
-// anybody else. The pid is safe: only this goroutine could reap it.
-func (r *Reaper) condemn(c *child, pid int) {
-	r.leftovers[pid] = c
+// anybody else. The pid is safe: only the waiter could reap it, and mu is held.
+//
+// A KILL to a group visits each member, so the work would be quadratic if each of them
+// had it sent. An orphan is killed once, in the look that finds it; a group once
+// per look (struck), as somebody of its session may have joined it since; and the
+// worker's own group not at all: bury has killed it, atomically against fork.
+func (r *Reaper) condemn(c *child, pid int, struck map[int]bool) {
 	c.left++
-	if g := r.killableGroup(c, pid); g != 0 {
-		_ = unix.Kill(-g, unix.SIGKILL)
+	if r.leftovers[pid] == c {
+		return
 	}
+	r.leftovers[pid] = c
+	r.kill(pid)
+	pgid, err := unix.Getpgid(pid)
+	if err != nil || struck[pgid] || pgid == c.group && !c.adopted {
+		return
+	}
+	if r.killableGroup(c, pid, pgid) {
+		struck[pgid] = true
+		r.kill(-pgid)
+	}
+}
+
+// kill counts, as the cost of a sweep is the number of these calls.
+func (r *Reaper) kill(pid int) {
+	r.kills++
 	_ = unix.Kill(pid, unix.SIGKILL)
 }
 
-// killableGroup is the group of an escapee if all its members descend from c: a group
+// killableGroup says whether all members of an escapee's group descend from c: a group
 // it leads, or one in a session that is neither ours nor another worker's.
 // Group 0 and 1 are those of processes outside our namespace and of PID 1.
-func (r *Reaper) killableGroup(c *child, pid int) int {
-	pgid, err := unix.Getpgid(pid)
-	if err != nil || pgid <= 1 || pgid == unix.Getpgrp() {
-		return 0
+func (r *Reaper) killableGroup(c *child, pid, pgid int) bool {
+	if pgid <= 1 || pgid == unix.Getpgrp() {
+		return false
 	}
 	if o := r.groups[pgid]; o != nil && o != c {
-		return 0
+		return false
 	}
 	if pgid == pid {
-		return pgid
+		return true
 	}
 	sid, err := unix.Getsid(pid)
 	own, _ := unix.Getsid(0)
-	if o := r.groups[sid]; err != nil || sid == own || sid <= 1 || (o != nil && o != c) {
-		return 0
-	}
-	return pgid
+	o := r.groups[sid]
+	return err == nil && sid != own && sid > 1 && (o == nil || o == c)
 }
 
 // decide reports the newly dead in the order of their deaths, then those of whom the
@@ -262,7 +287,7 @@ func (r *Reaper) children() []int {
 		return r.childrenByParent()
 	}
 	pids := readChildren(r.kids, nil)
-	if r.forking.Load() > 0 {
+	if len(r.flights) > 0 {
 		pids = readChildren(r.kids, pids)
 	}
 	return pids

@@ -45,6 +45,7 @@ func (r *Reaper) wait() {
 		}
 		r.batch(p)
 		r.flush()
+		r.standBy()
 	}
 }
 
@@ -104,6 +105,10 @@ func (r *Reaper) isClosed() bool {
 func (r *Reaper) batch(p peeked) {
 	r.take(p)
 	r.drain()
+	r.settlePending()
+}
+
+func (r *Reaper) settlePending() {
 	r.mu.Lock()
 	settle := len(r.pending) > 0
 	r.mu.Unlock()
@@ -120,16 +125,20 @@ func (r *Reaper) drain() {
 		if err != nil || p.pid == 0 {
 			return
 		}
-		r.take(p)
+		if !r.take(p) {
+			r.takeKnown() // waitid(P_ALL) would show the same zombie again
+			return
+		}
 	}
 }
 
 const drainBound = 2 * time.Millisecond
 
-func (r *Reaper) take(p peeked) {
+// take is false if the zombie must be left for now.
+func (r *Reaper) take(p peeked) bool {
 	if p.code >= cldTrapped {
 		r.takeStop(p)
-		return
+		return true
 	}
 	r.mu.Lock()
 	c := r.live[p.pid]
@@ -137,9 +146,7 @@ func (r *Reaper) take(p peeked) {
 		r.bury(c)
 	}
 	r.mu.Unlock()
-	if c == nil {
-		r.takeUnknown(p.pid)
-	}
+	return c != nil || r.takeUnknown(p.pid)
 }
 
 // bury sweeps and reaps a dead child. mu is held: Signal cannot run between the reap
@@ -171,31 +178,34 @@ func (r *Reaper) died(c *child) {
 	r.fresh = append(r.fresh, c)
 }
 
-// takeUnknown reaps a zombie that is not registered: an orphan, the child of a failed
-// exec, or a child whose Spawn is still on its way. The lock waits for that Spawn:
-// afterwards the child is registered, or syscall.ForkExec has reaped it, or it is
-// an orphan; and no fork can hand its pid out anew while the lock is held.
-func (r *Reaper) takeUnknown(pid int) {
-	r.forks.Lock()
-	defer r.forks.Unlock()
+// takeUnknown reaps a zombie that is not registered: an orphan, or the child of a failed
+// exec. It is false for one that may be the child of a Spawn on its way, which is
+// registered, or reaped by syscall.ForkExec, when that Spawn ends. All is one hold of
+// mu: no Spawn can register meanwhile.
+func (r *Reaper) takeUnknown(pid int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !dead(pid) {
+		return true // a failed Spawn was quicker
+	}
 	if c := r.live[pid]; c != nil {
-		if dead(pid) {
-			r.bury(c)
+		r.bury(c)
+		return true
+	}
+	if r.suspect(pid) {
+		if r.postponed == nil {
+			r.postponed = map[int]bool{}
 		}
-		return
+		r.postponed[pid] = true
+		return false
 	}
 	owner := r.ownerOf(pid)
 	e := Exit{PID: pid, Time: time.Now()}
 	var err error
-	if !dead(pid) {
-		return
+	if e.Status, err = wait4(pid, &e.Rusage); err == nil {
+		r.reapedUnknown(owner, e)
 	}
-	if e.Status, err = wait4(pid, &e.Rusage); err != nil {
-		return
-	}
-	r.reapedUnknown(owner, e)
+	return true
 }
 
 func (r *Reaper) reapedUnknown(owner *child, e Exit) {

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watched is a process that is not our child, seen through a pidfd: an adopted worker,
-// or a leftover whose parent lives.
+// watched is a process that is not our child, seen through a pidfd or, without one, by
+// polling: an adopted worker, or a leftover whose parent lives.
 type watched struct {
 	c      *child
 	pid    int
+	ticks  uint64 // start time, for polling
 	leader bool
 }
 
@@ -115,20 +116,24 @@ func (r *Reaper) seen(events []unix.EpollEvent) {
 		}
 		delete(r.watched, ev.Fd)
 		if w.leader {
-			r.leaderGone(w.c, int(ev.Fd))
+			r.unwatch(int(ev.Fd))
+			r.leaderGone(w.c)
 			continue
 		}
 		_ = unix.Close(int(ev.Fd))
-		delete(w.c.strays, w.pid)
-		w.c.killed = append(w.c.killed, w.pid)
-		r.stats.Leftovers++
+		r.strayGone(w)
 	}
+}
+
+func (r *Reaper) strayGone(w *watched) {
+	delete(w.c.strays, w.pid)
+	w.c.killed = append(w.c.killed, w.pid)
+	r.stats.Leftovers++
 }
 
 // leaderGone buries an adopted process; its own parent reaps it. The pidfd stays open
 // until forget, as the group number is checked against it.
-func (r *Reaper) leaderGone(c *child, fd int) {
-	r.unwatch(fd)
+func (r *Reaper) leaderGone(c *child) {
 	c.exit = c.newExit()
 	c.exit.Unknown = true
 	r.died(c)
@@ -196,9 +201,9 @@ func (r *Reaper) isLeftover(c *child, pid int) bool {
 
 // trackPid holds the process before it looks again: the pid may be another's by now.
 func (r *Reaper) trackPid(c *child, pid int) bool {
-	fd, err := unix.PidfdOpen(pid, 0)
+	fd, err := pidfdOpen(pid, 0)
 	if err != nil {
-		return false
+		return !noProcess(err) && r.pollPid(c, pid)
 	}
 	if !r.isLeftover(c, pid) || r.watch(fd, &watched{c: c, pid: pid}) != nil {
 		_ = unix.Close(fd)
