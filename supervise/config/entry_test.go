@@ -204,3 +204,17 @@ func TestFingerprintKeepsBytesApart(t *testing.T) {
 		t.Error("bytes that are not UTF-8 look alike")
 	}
 }
+
+// TestFingerprintOutlivesTheContainer: another host name is not another program.
+func TestFingerprintOutlivesTheContainer(t *testing.T) {
+	on := func(node string) string {
+		cfg, err := Parse("x.yaml", []byte("workers: [{worker_id: a, command: x}]"), func(k string) (string, bool) { return node, k == "PROCGUARD_NODE" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Workers[0].Fingerprint()
+	}
+	if on("first") != on("second") {
+		t.Error("the fingerprint depends on the host")
+	}
+}
