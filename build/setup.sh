@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh NEED...: makes sure that what a target needs is there: python, jq, torch, docker or root. Packages are
+# setup.sh NEED...: makes sure that what a target needs is there: python, jq, tools, torch, docker or root. Packages are
 # installed where that is possible. What is still missing ends the target with a hint: none of them is skipped.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,6 +8,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 need_jq() { command -v jq >/dev/null || need_packages jq; }
 
 need_python() { command -v python3 >/dev/null || need_packages python3; }
+
+# What the tests look at processes with.
+need_tools() {
+	local missing=()
+	command -v ps >/dev/null || missing+=(procps)
+	command -v strace >/dev/null || missing+=(strace)
+	command -v unshare >/dev/null || missing+=(util-linux)
+	[ ${#missing[@]} -eq 0 ] && return
+	if [ "$(id -u)" = 0 ]; then
+		need_packages "${missing[@]}"
+	else
+		say "without root ${missing[*]} cannot be installed: the tests that need them are skipped"
+	fi
+}
 
 # The distribution's torch is a CPU build, which is all that the example needs. Any other one does as well, so it is
 # imported (seconds) only where the package is not there to vouch for it.
@@ -25,6 +39,6 @@ need_docker() {
 need_root() { [ "$(id -u)" = 0 ] || die "go on without root" "sudo make ..."; }
 
 for need; do
-	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq torch docker root"
+	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq tools torch docker root"
 	"need_$need"
 done
