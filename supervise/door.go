@@ -161,7 +161,8 @@ func (b backend) dir(ctx context.Context) (dir string, err error) {
 func (l *loop) document() *control.Status {
 	s := l.status()
 	doc := &control.Status{Running: true, Version: l.g.opt.Version, PID: os.Getpid(), Node: l.cfg.Node, Config: l.cfg.File,
-		StateDir: l.dir, Since: seconds(l.g.since), Epoch: s.Epoch, Run: s.Run, Incidents: s.Incidents, Degraded: append([]string{}, l.broken...)}
+		StateDir: l.dir, Since: seconds(l.g.since), Epoch: s.Epoch, Run: s.Run, Incidents: s.Incidents, Degraded: append([]string{}, l.broken...),
+		Tasks: control.Tasks{SetAside: []string{}}}
 	if ok, why, _ := l.disk.Health(); !ok {
 		doc.Degraded = append(doc.Degraded, why)
 	}

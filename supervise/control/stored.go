@@ -11,7 +11,7 @@ import (
 // Stored is the status of a volume that no procguard runs on.
 func Stored(dir string, snap *state.Snapshot) *Status {
 	s := &Status{Verdict: NotRunning, Node: snap.Node, StateDir: dir, Epoch: snap.Epoch, Run: snap.Run,
-		Incidents: snap.Incidents, Finished: snap.Finished, Degraded: []string{}}
+		Incidents: snap.Incidents, Finished: snap.Finished, Degraded: []string{}, Tasks: Tasks{SetAside: []string{}}}
 	s.Summary = "no procguard runs on this state; the next one continues from it"
 	if f := snap.Finished; f != nil {
 		s.Verdict, s.Summary = GaveUp, fmt.Sprintf("ended with exit code %d: %s", f.Code, f.Why)
