@@ -42,7 +42,7 @@ func (b *buffer) String() string {
 	return b.buf.String()
 }
 
-// bench is a running Guard with what it printed.
+// rig is a running Guard with what it printed.
 type rig struct {
 	*Guard
 	t    *testing.T
