@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // Survivor is a process that carries a marker: a worker of an earlier supervisor that
@@ -45,7 +47,7 @@ func (r *Reaper) Survivors(prefix string) ([]Survivor, error) {
 }
 
 func (r *Reaper) survivor(pid int) (Survivor, bool) {
-	env, err := readProc(pid, "environ")
+	env, err := proc.Read(pid, "environ")
 	if err != nil || !bytes.Contains(env, []byte(r.opt.Marker+"=")) {
 		return Survivor{}, false
 	}
@@ -74,14 +76,14 @@ func (r *Reaper) Living(pid int, startTicks uint64) (Survivor, bool) {
 }
 
 func readSurvivor(pid int) (Survivor, error) {
-	st, err := readStat(pid)
+	st, err := proc.ReadStat(pid)
 	if err != nil {
 		return Survivor{}, err
 	}
 	return Survivor{
-		PID: pid, PPID: st.ppid, Group: st.pgrp, Session: st.sess,
-		StartTicks: st.start, State: st.state, Comm: st.comm,
-		Leader: pid == st.sess || pid == st.pgrp,
+		PID: pid, PPID: st.PPID, Group: st.Group, Session: st.Session,
+		StartTicks: st.Start, State: st.State, Comm: st.Comm,
+		Leader: pid == st.Session || pid == st.Group,
 	}, nil
 }
 
@@ -121,14 +123,14 @@ func (r *Reaper) adopt(c *child, s Survivor) error {
 		fd = -1
 	}
 	// Now the pidfd holds whoever has that pid; only then the check means something.
-	st, err := readStat(s.PID)
+	st, err := proc.ReadStat(s.PID)
 	if err == nil {
 		err = identify(s.PID, s.StartTicks)
 	} else {
 		err = unidentified(s.PID, err)
 	}
 	if err == nil {
-		c.Proc = Proc{PID: s.PID, StartTicks: st.start, Start: startTime(st.start)}
+		c.Proc = Proc{PID: s.PID, StartTicks: st.Start, Start: startTime(st.Start)}
 		err = r.attach(c, fd, st)
 	}
 	if err != nil && fd >= 0 {
@@ -138,10 +140,10 @@ func (r *Reaper) adopt(c *child, s Survivor) error {
 }
 
 // attach registers c and takes over fd unless it fails. mu is held.
-func (r *Reaper) attach(c *child, fd int, st stat) error {
+func (r *Reaper) attach(c *child, fd int, st proc.Stat) error {
 	w := &watched{c: c, pid: c.PID, ticks: c.StartTicks, leader: true}
 	switch {
-	case st.ppid == os.Getpid():
+	case st.PPID == os.Getpid():
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
@@ -161,8 +163,8 @@ func (r *Reaper) attach(c *child, fd int, st stat) error {
 	r.seq++
 	c.seq = r.seq
 	r.all[c.seq] = c
-	if c.PID == st.pgrp && r.groups[c.PID] == nil {
-		c.group, c.session = c.PID, c.PID == st.sess
+	if c.PID == st.Group && r.groups[c.PID] == nil {
+		c.group, c.session = c.PID, c.PID == st.Session
 		r.groups[c.group] = c
 	}
 	r.stats.Adopted++

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 func benchReaper(b *testing.B, onExit func(Exit)) *Reaper {
@@ -26,7 +28,7 @@ func BenchmarkBareForkExec(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		_, _ = wait4(pid, nil)
+		_, _ = proc.Reap(pid, nil)
 	}
 }
 
@@ -116,7 +118,7 @@ func BenchmarkDeathLatencyBare(b *testing.B) {
 		time.Sleep(2 * time.Millisecond)
 		begin := time.Now()
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-		_, _ = wait4(pid, nil)
+		_, _ = proc.Reap(pid, nil)
 		ds = append(ds, time.Since(begin))
 	}
 	slices.Sort(ds)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 func TestExitStatuses(t *testing.T) {
@@ -260,7 +262,7 @@ func TestCloseRepeatedly(t *testing.T) {
 		}
 		if p.PID != 0 {
 			_ = syscall.Kill(p.PID, syscall.SIGKILL)
-			_, _ = wait4(p.PID, nil)
+			_, _ = proc.Reap(p.PID, nil)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // A flight is a Spawn between its fork and the registration of the child. Its exec
@@ -121,8 +123,8 @@ func (r *Reaper) takeKnown() {
 	}
 	r.mu.Unlock()
 	for _, pid := range pids {
-		p, err := waitid(unix.P_PID, pid, r.waitFlags()|unix.WNOHANG)
-		if err == nil && p.pid == pid {
+		p, err := proc.Peek(unix.P_PID, pid, r.waitFlags()|unix.WNOHANG)
+		if err == nil && p.PID == pid {
 			r.take(p)
 		}
 	}

@@ -7,58 +7,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
-
-// peeked is what waitid(2) tells about a child without reaping it.
-type peeked struct {
-	pid  int
-	code int // CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, ...
-	sig  int // of a stop: the signal
-}
-
-// si_code values of SIGCHLD, from <asm-generic/siginfo.h>.
-const (
-	cldTrapped   = 4
-	cldStopped   = 5
-	cldContinued = 6
-)
-
-// siginfo mirrors the head of siginfo_t: the union is aligned as a pointer is.
-type siginfo struct {
-	signo, errno, code int32
-	_                  [0]uintptr
-	pid                int32
-	uid                uint32
-	status             int32
-	_                  [128 - 24]byte
-}
-
-// waitid fills in the first child that matches; pid 0 means none (with WNOHANG).
-func waitid(kind, id, options int) (peeked, error) {
-	for {
-		var si siginfo
-		err := unix.Waitid(kind, id, (*unix.Siginfo)(unsafe.Pointer(&si)), options, nil)
-		if err != unix.EINTR {
-			return peeked{int(si.pid), int(si.code), int(si.status)}, err
-		}
-	}
-}
-
-// wait4 reaps a child known to be dead or about to die.
-func wait4(pid int, ru *syscall.Rusage) (syscall.WaitStatus, error) {
-	for {
-		var ws syscall.WaitStatus
-		_, err := syscall.Wait4(pid, &ws, 0, ru)
-		if err != syscall.EINTR {
-			return ws, err
-		}
-	}
-}
 
 // dead says whether our child pid is a zombie now.
 func dead(pid int) bool {
-	p, err := waitid(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
-	return err == nil && p.pid == pid
+	p, err := proc.Peek(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+	return err == nil && p.PID == pid
 }
 
 // forkAndExit makes a child that exits at once, to wake a thread blocked in

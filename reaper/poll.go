@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // pidfdOpen is a variable for the tests: kernels before 5.3 and seccomp filters of
@@ -21,11 +23,11 @@ func noProcess(err error) bool { return err == unix.ESRCH || err == unix.EINVAL 
 // identify checks that pid is still the living process that started at ticks. It is
 // os.ErrProcessDone if certainly not, another error if that cannot be known.
 func identify(pid int, ticks uint64) error {
-	st, err := readStat(pid)
+	st, err := proc.ReadStat(pid)
 	switch {
 	case err != nil:
 		return unidentified(pid, err)
-	case st.start != ticks || isGoneState(st.state):
+	case st.Start != ticks || isGoneState(st.State):
 		return os.ErrProcessDone
 	}
 	return nil
@@ -139,17 +141,17 @@ func (r *Reaper) pollIdle() bool {
 
 // pollPid is trackPid without a pidfd.
 func (r *Reaper) pollPid(c *child, pid int) bool {
-	st, err := readStat(pid)
+	st, err := proc.ReadStat(pid)
 	if err != nil || r.polled[pid] != nil || !r.isLeftover(c, pid) {
 		return false
 	}
-	if r.poll(&watched{c: c, pid: pid, ticks: st.start}) != nil {
+	if r.poll(&watched{c: c, pid: pid, ticks: st.Start}) != nil {
 		return false
 	}
 	if c.strays == nil {
 		c.strays = map[int]bool{}
 	}
 	c.strays[pid] = true
-	_ = killByTicks(pid, st.start, unix.SIGKILL)
+	_ = killByTicks(pid, st.Start, unix.SIGKILL)
 	return true
 }

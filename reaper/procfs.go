@@ -8,69 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
-
-// stat is what we use of /proc/PID/stat, see proc_pid_stat(5).
-type stat struct {
-	comm             string
-	state            byte
-	ppid, pgrp, sess int
-	start            uint64 // field 22, USER_HZ ticks since boot
-}
-
-func readStat(pid int) (stat, error) {
-	b, err := readProc(pid, "stat")
-	if err != nil {
-		return stat{}, err
-	}
-	return parseStat(b)
-}
-
-// parseStat splits after the last parenthesis: a process may put anything, blanks
-// and parentheses too, into its name.
-func parseStat(b []byte) (stat, error) {
-	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if open < 0 || end < open {
-		return stat{}, fmt.Errorf("reaper: malformed stat %q", b)
-	}
-	f := strings.Fields(string(b[end+1:]))
-	if len(f) < 20 {
-		return stat{}, fmt.Errorf("reaper: short stat %q", b)
-	}
-	st := stat{comm: string(b[open+1 : end]), state: f[0][0]}
-	var err error
-	for i, p := range []*int{&st.ppid, &st.pgrp, &st.sess} {
-		if *p, err = strconv.Atoi(f[1+i]); err != nil {
-			return stat{}, err
-		}
-	}
-	st.start, err = strconv.ParseUint(f[19], 10, 64)
-	return st, err
-}
-
-// readProc reads a whole file of /proc/PID with bare system calls: an os.File would
-// cost a registration with the poller.
-func readProc(pid int, name string) ([]byte, error) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, 0, 4096)
-	for {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return buf, err
-		}
-		buf = buf[:len(buf)+n]
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-	}
-}
 
 type envState int
 
@@ -108,13 +48,13 @@ func readMarkers(pid int, key string) ([]string, envState) {
 // readEnviron falls back to the other threads: a process whose main thread has ended
 // shows nothing, and lives.
 func readEnviron(pid int) ([]byte, error) {
-	env, err := readProc(pid, "environ")
+	env, err := proc.Read(pid, "environ")
 	if len(env) > 0 || err == unix.EACCES || err == unix.EPERM {
 		return env, err
 	}
 	tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
 	for _, t := range tasks {
-		if b, _ := readProc(pid, "task/"+t.Name()+"/environ"); len(b) > 0 {
+		if b, _ := proc.Read(pid, "task/"+t.Name()+"/environ"); len(b) > 0 {
 			return b, nil
 		}
 	}
@@ -187,15 +127,15 @@ type Description struct {
 
 // Describe reads what /proc tells about pid; it fails if there is no such process.
 func Describe(pid int) (Description, error) {
-	st, err := readStat(pid)
+	st, err := proc.ReadStat(pid)
 	if err != nil {
 		return Description{}, fmt.Errorf("reaper: describe %d: %w", pid, err)
 	}
-	d := Description{PID: pid, PPID: st.ppid, State: st.state, Comm: st.comm}
-	if w, err := readProc(pid, "wchan"); err == nil && string(w) != "0" {
+	d := Description{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm}
+	if w, err := proc.Read(pid, "wchan"); err == nil && string(w) != "0" {
 		d.Wchan = string(w)
 	}
-	if c, err := readProc(pid, "cmdline"); err == nil {
+	if c, err := proc.Read(pid, "cmdline"); err == nil {
 		d.Cmdline = string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte{' '}))
 	}
 	return d, nil

@@ -5,29 +5,16 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
-func TestParseStat(t *testing.T) {
-	tail := " S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 11 12\n"
-	for _, comm := range []string{"sh", "a b", "x) R 1 (y", ")", ""} {
-		st, err := parseStat([]byte("42 (" + comm + ")" + tail))
-		if err != nil || st.comm != comm || st.state != 'S' || st.ppid != 7 || st.pgrp != 8 || st.sess != 9 || st.start != 987654 {
-			t.Errorf("%q: got %+v, %v", comm, st, err)
-		}
-	}
-	for _, bad := range []string{"", "42", "42 (sh", "42 (sh) S 1 2", "42 (sh) S a b c 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654", ")("} {
-		if st, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("%q: got %+v", bad, st)
-		}
-	}
-}
-
 func TestReadStatOfOurselves(t *testing.T) {
-	st, err := readStat(os.Getpid())
-	if err != nil || st.ppid != os.Getppid() || st.start == 0 {
+	st, err := proc.ReadStat(os.Getpid())
+	if err != nil || st.PPID != os.Getppid() || st.Start == 0 {
 		t.Errorf("got %+v, %v", st, err)
 	}
-	if age := startTime(st.start); age.IsZero() {
+	if age := startTime(st.Start); age.IsZero() {
 		t.Error("no start time")
 	}
 }

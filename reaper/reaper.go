@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // Options say what to report and where. Callbacks may be nil; they are called one
@@ -227,7 +229,7 @@ func (r *Reaper) Close() error {
 	<-r.done
 	// The waiter leaves without reaping what woke it; if it reaped it as an orphan
 	// meanwhile, this says ECHILD.
-	_, _ = wait4(pid, nil)
+	_, _ = proc.Reap(pid, nil)
 	r.release()
 	return nil
 }

@@ -11,6 +11,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/command"
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // The exec shim is this program, executed again, between fork and exec of a worker: it
@@ -55,7 +58,7 @@ func init() {
 	step, err := o.run(os.Args[2:])
 	msg := fmt.Appendf(nil, "%d %s", errnoOf(err), step)
 	_, _ = unix.Write(fd+1, msg)
-	os.Exit(codes[Other])
+	os.Exit(126)
 }
 
 func errnoOf(err error) syscall.Errno {
@@ -219,20 +222,20 @@ type shimError struct {
 
 func (e *shimError) Error() string { return e.step + ": " + e.errno.Error() }
 
-func (e *shimError) kind() Kind {
+func (e *shimError) kind() command.Kind {
 	switch e.step {
 	case stepUser:
-		return Denied
+		return command.Denied
 	case stepDir:
-		return BadDir
+		return command.BadDir
 	}
-	return BadAttribute
+	return command.BadAttribute
 }
 
 func newShimCall(exe string, l *launch) (*shimCall, error) {
 	s := l.spec
 	b, err := json.Marshal(order{
-		Path: []byte(l.path), Dir: []byte(s.Dir), Credential: s.Credential, Umask: s.Umask,
+		Path: []byte(l.file.Path), Dir: []byte(s.Dir), Credential: s.Credential, Umask: s.Umask,
 		Nice: s.Nice, Rlimits: s.Rlimits, CPUs: s.CPUs, OOMScoreAdj: s.OOMScoreAdj,
 	})
 	if err != nil {
@@ -293,7 +296,7 @@ func (c *shimCall) fork() (int, error) {
 	if n <= 0 {
 		return pid, nil
 	}
-	_, _ = wait4(pid, nil)
+	_, _ = proc.Reap(pid, nil)
 	return 0, parseShimError(string(msg[:n]))
 }
 

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/command"
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // Own says what a process gets of its own.
@@ -64,6 +67,9 @@ type Spec struct {
 func (s *Spec) wantsShim() bool {
 	return s.Umask != nil || s.Nice != nil || len(s.Rlimits) > 0 || len(s.CPUs) > 0 || s.OOMScoreAdj != nil
 }
+
+// ExecError is why Spawn could not start a command.
+type ExecError = command.Error
 
 // Spawn forks and executes. It returns when the exec has succeeded or failed. Errors:
 // *ExecError if the command could not be started, ErrClosed, or an error about the Spec.
@@ -133,8 +139,8 @@ func (r *Reaper) launchOn(tid int, c *child, l *launch) error {
 	}
 	c.PID, c.Start = pid, time.Now()
 	// The child cannot be reaped before it is registered, so this is its own stat.
-	if st, err := readStat(pid); err == nil && r.proc {
-		c.StartTicks = st.start
+	if st, err := proc.ReadStat(pid); err == nil && r.proc {
+		c.StartTicks = st.Start
 	}
 	r.register(tid, c, l.spec.Own)
 	return nil
@@ -164,8 +170,7 @@ func (r *Reaper) register(tid int, c *child, own Own) {
 // launch is a Spec made ready for the fork.
 type launch struct {
 	spec *Spec
-	path string
-	look lookup
+	file command.File
 	attr syscall.ProcAttr
 	shim *shimCall
 }
@@ -177,7 +182,7 @@ func (r *Reaper) launch(s *Spec) (*launch, error) {
 	l := &launch{spec: s}
 	l.attr.Env = r.environ(s)
 	var err error
-	if l.path, err = l.look.find(s, l.attr.Env); err != nil {
+	if l.file, err = command.Find(command.Line{Argv0: s.Argv[0], Path: s.Path, Dir: s.Dir, Env: l.attr.Env}); err != nil {
 		return nil, err
 	}
 	if l.attr.Files, err = r.files(s); err != nil {
@@ -274,7 +279,19 @@ func (l *launch) fork(masked bool) (int, error) {
 	if l.shim != nil {
 		return l.shim.fork()
 	}
-	return syscall.ForkExec(l.path, l.spec.Argv, &l.attr)
+	return syscall.ForkExec(l.file.Path, l.spec.Argv, &l.attr)
+}
+
+// explain turns a failed fork or exec into an ExecError.
+func (l *launch) explain(err error) error {
+	var failed *shimError
+	if errors.As(err, &failed) {
+		if failed.step != stepExec {
+			return l.file.Fail(failed.kind(), failed.step, failed.errno)
+		}
+		err = failed.errno
+	}
+	return l.file.Explain(err)
 }
 
 func (l *launch) close() {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/command"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -211,26 +213,26 @@ func TestExecErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		spec Spec
-		kind Kind
+		kind command.Kind
 		code int
 		text string
 	}{
-		{"not in PATH", Spec{Argv: []string{"nosuch"}, Env: []string{"PATH=/bin:/x"}}, NotFound, 127, `cannot run "nosuch": not found in PATH (/bin:/x)`},
-		{"no file", Spec{Argv: []string{"/no/such"}}, NotFound, 127, "/no/such: no such file"},
-		{"relative to Dir", Spec{Argv: []string{"./no"}, Dir: dir}, NotFound, 127, "no such file in " + dir},
-		{"under a file", Spec{Argv: []string{"/dev/null/x"}}, NotFound, 127, "no such file"},
-		{"mode", Spec{Argv: []string{dir + "/plain"}}, NotExecutable, 126, "permission denied"},
-		{"mode in PATH", Spec{Argv: []string{"plain"}, Env: []string{"PATH=" + dir}}, NotExecutable, 126, dir + "/plain: permission denied"},
-		{"directory", Spec{Argv: []string{dir}}, IsDirectory, 126, "is a directory"},
-		{"format", Spec{Argv: []string{write("format", "echo no hash bang\n", 0o755)}}, BadFormat, 126, "exec format error"},
-		{"interpreter", Spec{Argv: []string{write("script", "#! /no/python3 -u\n", 0o755)}}, NoInterpreter, 127, "its interpreter /no/python3 is missing"},
-		{"carriage return", Spec{Argv: []string{write("crlf", "#!/bin/sh\r\necho\r\n", 0o755)}}, NoInterpreter, 127, `"/bin/sh\r" is missing`},
-		{"loader", Spec{Argv: []string{write("elf", elfWith("/lib/no-ld.so"), 0o755)}}, NoInterpreter, 127, "its interpreter /lib/no-ld.so is missing"},
-		{"no Dir", Spec{Argv: []string{"true"}, Dir: "/no/dir"}, BadDir, 125, "working directory /no/dir: no such file"},
-		{"Dir is a file", Spec{Argv: []string{"true"}, Dir: dir + "/plain"}, BadDir, 125, "not a directory"},
-		{"nice", Spec{Argv: []string{"true"}, CPUs: []int{1 << 20}}, BadAttribute, 125, "cannot set cpu affinity: invalid argument"},
-		{"limit", Spec{Argv: []string{"true"}, Rlimits: []Rlimit{{99, 1, 1}}}, BadAttribute, 125, "cannot set resource limit: invalid argument"},
-		{"big", Spec{Argv: []string{"true", strings.Repeat("x", 4<<20)}}, Other, 126, "argument list too long"},
+		{"not in PATH", Spec{Argv: []string{"nosuch"}, Env: []string{"PATH=/bin:/x"}}, command.NotFound, 127, `cannot run "nosuch": not found in PATH (/bin:/x)`},
+		{"no file", Spec{Argv: []string{"/no/such"}}, command.NotFound, 127, "/no/such: no such file"},
+		{"relative to Dir", Spec{Argv: []string{"./no"}, Dir: dir}, command.NotFound, 127, "no such file in " + dir},
+		{"under a file", Spec{Argv: []string{"/dev/null/x"}}, command.NotFound, 127, "no such file"},
+		{"mode", Spec{Argv: []string{dir + "/plain"}}, command.NotExecutable, 126, "permission denied"},
+		{"mode in PATH", Spec{Argv: []string{"plain"}, Env: []string{"PATH=" + dir}}, command.NotExecutable, 126, dir + "/plain: permission denied"},
+		{"directory", Spec{Argv: []string{dir}}, command.IsDirectory, 126, "is a directory"},
+		{"format", Spec{Argv: []string{write("format", "echo no hash bang\n", 0o755)}}, command.BadFormat, 126, "exec format error"},
+		{"interpreter", Spec{Argv: []string{write("script", "#! /no/python3 -u\n", 0o755)}}, command.NoInterpreter, 127, "its interpreter /no/python3 is missing"},
+		{"carriage return", Spec{Argv: []string{write("crlf", "#!/bin/sh\r\necho\r\n", 0o755)}}, command.NoInterpreter, 127, `"/bin/sh\r" is missing`},
+		{"loader", Spec{Argv: []string{write("elf", elfWith("/lib/no-ld.so"), 0o755)}}, command.NoInterpreter, 127, "its interpreter /lib/no-ld.so is missing"},
+		{"no Dir", Spec{Argv: []string{"true"}, Dir: "/no/dir"}, command.BadDir, 125, "working directory /no/dir: no such file"},
+		{"Dir is a file", Spec{Argv: []string{"true"}, Dir: dir + "/plain"}, command.BadDir, 125, "not a directory"},
+		{"nice", Spec{Argv: []string{"true"}, CPUs: []int{1 << 20}}, command.BadAttribute, 125, "cannot set cpu affinity: invalid argument"},
+		{"limit", Spec{Argv: []string{"true"}, Rlimits: []Rlimit{{99, 1, 1}}}, command.BadAttribute, 125, "cannot set resource limit: invalid argument"},
+		{"big", Spec{Argv: []string{"true", strings.Repeat("x", 4<<20)}}, command.Other, 126, "argument list too long"},
 	}
 	for _, tt := range tests {
 		for _, shim := range []bool{false, true} {
@@ -300,7 +302,7 @@ func TestForkLimit(t *testing.T) {
 	s.Rlimits = []Rlimit{{unix.RLIMIT_NPROC, 0, 0}}
 	_, err := g.r.Spawn(s)
 	var e *ExecError
-	if !errors.As(err, &e) || e.Kind != NoResources || !e.Temporary() || e.Code != 125 {
+	if !errors.As(err, &e) || e.Kind != command.NoResources || !e.Temporary() || e.Code != 125 {
 		t.Errorf("got %v", err)
 	}
 }

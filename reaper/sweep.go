@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // settle finds and kills what the dead left behind, then reports. The waiter calls it,
@@ -91,8 +93,8 @@ func (c *child) isZombieLeader() bool {
 	if !c.adopted {
 		return false
 	}
-	st, err := readStat(c.PID)
-	return err == nil && st.start == c.StartTicks
+	st, err := proc.ReadStat(c.PID)
+	return err == nil && st.Start == c.StartTicks
 }
 
 func (r *Reaper) dropGroup(c *child) {
@@ -301,7 +303,7 @@ func (r *Reaper) childrenByParent() []int {
 	var pids []int
 	self := os.Getpid()
 	for _, pid := range listProcs() {
-		if st, err := readStat(pid); err == nil && st.ppid == self {
+		if st, err := proc.ReadStat(pid); err == nil && st.PPID == self {
 			pids = append(pids, pid)
 		}
 	}

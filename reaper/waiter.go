@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // child is a process that Spawn or Adopt registered. All fields but the identity are
@@ -58,17 +60,17 @@ func (r *Reaper) waitFlags() int {
 }
 
 // peek blocks until a child is dead and leaves it a zombie; false after Close.
-func (r *Reaper) peek() (peeked, bool) {
+func (r *Reaper) peek() (proc.Child, bool) {
 	for {
 		// Close sets closed, then makes a zombie: whoever is not seen here is seen
 		// by waitid, also if drain has reaped that zombie as an orphan.
 		if r.isClosed() {
-			return peeked{}, false
+			return proc.Child{}, false
 		}
-		p, err := waitid(unix.P_ALL, 0, r.waitFlags())
+		p, err := proc.Peek(unix.P_ALL, 0, r.waitFlags())
 		switch {
 		case r.isClosed():
-			return peeked{}, false
+			return proc.Child{}, false
 		case err == nil:
 			return p, true
 		}
@@ -85,7 +87,7 @@ func (r *Reaper) idle() {
 	signal.Notify(r.chld, unix.SIGCHLD)
 	defer signal.Stop(r.chld)
 	// Look again: a death between the ECHILD and Notify sent no signal to us.
-	if _, err := waitid(unix.P_ALL, 0, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG); err != unix.ECHILD {
+	if _, err := proc.Peek(unix.P_ALL, 0, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG); err != unix.ECHILD {
 		return
 	}
 	select {
@@ -102,7 +104,7 @@ func (r *Reaper) isClosed() bool {
 
 // batch takes what is dead now: many deaths may be one wake-up. They are reaped
 // first, then one look at the list of orphans serves them all.
-func (r *Reaper) batch(p peeked) {
+func (r *Reaper) batch(p proc.Child) {
 	r.take(p)
 	r.drain()
 	r.settlePending()
@@ -121,8 +123,8 @@ func (r *Reaper) settlePending() {
 // storm of orphans there is always one more, and the workers among the dead wait.
 func (r *Reaper) drain() {
 	for end := time.Now().Add(drainBound); time.Now().Before(end); {
-		p, err := waitid(unix.P_ALL, 0, r.waitFlags()|unix.WNOHANG)
-		if err != nil || p.pid == 0 {
+		p, err := proc.Peek(unix.P_ALL, 0, r.waitFlags()|unix.WNOHANG)
+		if err != nil || p.PID == 0 {
 			return
 		}
 		if !r.take(p) {
@@ -135,18 +137,18 @@ func (r *Reaper) drain() {
 const drainBound = 2 * time.Millisecond
 
 // take is false if the zombie must be left for now.
-func (r *Reaper) take(p peeked) bool {
-	if p.code >= cldTrapped {
+func (r *Reaper) take(p proc.Child) bool {
+	if p.Code >= proc.Trapped {
 		r.takeStop(p)
 		return true
 	}
 	r.mu.Lock()
-	c := r.live[p.pid]
+	c := r.live[p.PID]
 	if c != nil {
 		r.bury(c)
 	}
 	r.mu.Unlock()
-	return c != nil || r.takeUnknown(p.pid)
+	return c != nil || r.takeUnknown(p.PID)
 }
 
 // bury sweeps and reaps a dead child. mu is held: Signal cannot run between the reap
@@ -158,7 +160,7 @@ func (r *Reaper) bury(c *child) {
 		// group is atomic against fork: a member cannot slip out by forking.
 		_ = unix.Kill(-c.group, unix.SIGKILL)
 	}
-	c.exit.Status, _ = wait4(c.PID, &c.exit.Rusage)
+	c.exit.Status, _ = proc.Reap(c.PID, &c.exit.Rusage)
 	delete(r.live, c.PID)
 	r.died(c)
 }
@@ -202,7 +204,7 @@ func (r *Reaper) takeUnknown(pid int) bool {
 	owner := r.ownerOf(pid)
 	e := Exit{PID: pid, Time: time.Now()}
 	var err error
-	if e.Status, err = wait4(pid, &e.Rusage); err == nil {
+	if e.Status, err = proc.Reap(pid, &e.Rusage); err == nil {
 		r.reapedUnknown(owner, e)
 	}
 	return true
@@ -226,17 +228,17 @@ func (r *Reaper) reapedUnknown(owner *child, e Exit) {
 }
 
 // takeStop consumes a stop or continuation, which would else be shown for ever.
-func (r *Reaper) takeStop(p peeked) {
+func (r *Reaper) takeStop(p proc.Child) {
 	flags := unix.WSTOPPED | unix.WCONTINUED | unix.WNOHANG
-	got, err := waitid(unix.P_PID, p.pid, flags)
-	if err != nil || got.pid == 0 {
+	got, err := proc.Peek(unix.P_PID, p.PID, flags)
+	if err != nil || got.PID == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.live[p.pid]; c != nil {
+	if c := r.live[p.PID]; c != nil {
 		r.queue = append(r.queue, event{stop: &Stop{
-			PID: p.pid, ID: c.id, Gen: c.gen, Signal: syscall.Signal(got.sig), Continued: got.code == cldContinued,
+			PID: p.PID, ID: c.id, Gen: c.gen, Signal: syscall.Signal(got.Signal), Continued: got.Code == proc.Continued,
 		}})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
 )
 
 // watched is a process that is not our child, seen through a pidfd or, without one, by
@@ -185,11 +187,11 @@ func (r *Reaper) trackOnce(c *child) int {
 }
 
 func (r *Reaper) isLeftover(c *child, pid int) bool {
-	st, err := readStat(pid)
-	if err != nil || isGoneState(st.state) {
+	st, err := proc.ReadStat(pid)
+	if err != nil || isGoneState(st.State) {
 		return false
 	}
-	if c.group != 0 && (st.pgrp == c.group || c.session && st.sess == c.group) {
+	if c.group != 0 && (st.Group == c.group || c.session && st.Session == c.group) {
 		return true
 	}
 	if c.instance == "" {

@@ -11,18 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/reaper/account"
 	"github.com/procguard/procguard/supervise/config"
 	"github.com/procguard/procguard/supervise/fleet"
 )
 
 // environment is ours, then the worker's own, then what ProcGuard tells it. It
 // is built anew for each start, so that nothing of one start leaks into another.
-func (l *loop) environment(a fleet.Spawn, w *instance, owner *account) ([]string, error) {
+func (l *loop) environment(a fleet.Spawn, w *instance, owner *account.Account) ([]string, error) {
 	env := envOf(ownEnv())
 	if owner != nil {
-		env.set("HOME", owner.home)
-		env.set("USER", owner.name)
-		env.set("LOGNAME", owner.name)
+		env.set("HOME", owner.Home)
+		env.set("USER", owner.Name)
+		env.set("LOGNAME", owner.Name)
 	}
 	for _, k := range slices.Sorted(keys(w.cfg.Env)) {
 		env.set(k, w.cfg.Env[k])

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/account"
 	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/supervise/fleet"
 )
@@ -40,12 +41,12 @@ func (l *loop) workersPath(worker, kind string) string {
 
 // writeTasks writes the worker's tasks, with their payloads, in one step. The
 // other files of an earlier process are removed: they are not this one's.
-func (l *loop) writeTasks(worker string, owner *account) error {
+func (l *loop) writeTasks(worker string, owner *account.Account) error {
 	if l.scratch == "" {
 		return nil
 	}
 	if owner != nil {
-		if err := ownDir(l.scratchPath(worker, "d"), owner.cred); err != nil {
+		if err := ownDir(l.scratchPath(worker, "d"), owner.Credential); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/reaper/account"
 	"github.com/procguard/procguard/supervise/config"
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
@@ -268,12 +269,12 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 		r := cfg.Rlimits[name]
 		s.Rlimits = append(s.Rlimits, reaper.Rlimit{Resource: rlimits[name], Cur: r.Soft, Max: r.Hard})
 	}
-	owner, err := credential(cfg.User)
+	owner, err := account.Lookup(cfg.User)
 	if err != nil {
 		return s, err
 	}
 	if owner != nil {
-		s.Credential = owner.cred
+		s.Credential = owner.Credential
 	}
 	if err := l.writeTasks(a.Worker, owner); err != nil {
 		l.log.Warn("the task file cannot be written; the tasks are in PROCGUARD_TASKS", "worker", a.Worker, "error", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/reaper/account"
 	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
@@ -74,12 +75,12 @@ func (l *loop) check(ctx context.Context, r *reaper.Reaper, worker string, argv 
 	}
 	env.set("PROCGUARD_WORKER_ID", worker)
 	s := reaper.Spec{ID: worker + " readiness", Argv: argv, Dir: cfg.WorkingDir, Env: env.list}
-	owner, err := credential(cfg.User)
+	owner, err := account.Lookup(cfg.User)
 	if err != nil {
 		return err
 	}
 	if owner != nil {
-		s.Credential = owner.cred
+		s.Credential = owner.Credential
 	}
 	exit, _, err := r.Run(ctx, s)
 	if err == nil && exit.ShellCode() != 0 {

@@ -147,7 +147,7 @@ func (e *entry) fileEnv(d *decoder) {
 	for _, f := range e.envFiles {
 		e.EnvFiles = append(e.EnvFiles, d.beside(f.text))
 		for _, v := range d.envFile(f) {
-			e.fromFiles[v.name] = v.value
+			e.fromFiles[v.Name] = v.Value
 		}
 	}
 }

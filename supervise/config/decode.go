@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // decoder carries what every value of one file needs.
@@ -13,7 +15,7 @@ type decoder struct {
 	file  string
 	vars  expander
 	bad   mistakes
-	dot   map[string][]envVar // env files read so far, by path
+	dot   map[string][]dotenv.Var // env files read so far, by path
 	root  *fileSpec
 	cards int // workers so far, after replicas
 }

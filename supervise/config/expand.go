@@ -105,17 +105,6 @@ func (x *expander) variable(body string, depth int) (string, *badExpansion) {
 	return value, nil
 }
 
-func isVarName(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // clip shortens text taken from the file for use in a message.
 func clip(s string) string {
 	const most = 60

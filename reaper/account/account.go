@@ -1,4 +1,4 @@
-package supervise
+package account
 
 import (
 	"fmt"
@@ -8,20 +8,20 @@ import (
 	"syscall"
 )
 
-// account is the user that a worker runs as.
-type account struct {
-	name, home string
-	cred       *syscall.Credential
+// Account is the user that a process is to run as.
+type Account struct {
+	Name, Home string // what HOME, USER and LOGNAME are set to
+	Credential *syscall.Credential
 }
 
-// credential resolves `user:` at the start of a worker, so that an account which
-// a base image adds later is found. "" is nil: ProcGuard's own.
-func credential(spec string) (*account, error) {
+// Lookup resolves NAME|UID[:GROUP|:GID] here and now, so that an account which a
+// base image adds later is found. "" is nil: ProcGuard's own.
+func Lookup(spec string) (*Account, error) {
 	if spec == "" {
 		return nil, nil
 	}
 	name, group, _ := strings.Cut(spec, ":")
-	a := &account{name: name, home: "/", cred: &syscall.Credential{}}
+	a := &Account{Name: name, Home: "/", Credential: &syscall.Credential{}}
 	if err := a.resolve(name); err != nil {
 		return nil, err
 	}
@@ -30,14 +30,14 @@ func credential(spec string) (*account, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.cred.Gid, a.cred.Groups = gid, nil
+		a.Credential.Gid, a.Credential.Groups = gid, nil
 	}
 	return a, nil
 }
 
 // resolve looks a user up by name or number. A number that no account has is
 // used as it is, with the group of the same number, as docker does.
-func (a *account) resolve(name string) error {
+func (a *Account) resolve(name string) error {
 	u, err := user.Lookup(name)
 	if err != nil {
 		n, numErr := strconv.ParseUint(name, 10, 32)
@@ -45,7 +45,7 @@ func (a *account) resolve(name string) error {
 			return fmt.Errorf("user %q is not known here: %w", name, err)
 		}
 		if u, err = user.LookupId(name); err != nil {
-			a.cred.Uid, a.cred.Gid = uint32(n), uint32(n)
+			a.Credential.Uid, a.Credential.Gid = uint32(n), uint32(n)
 			return nil
 		}
 	}
@@ -54,12 +54,12 @@ func (a *account) resolve(name string) error {
 	if errU != nil || errG != nil {
 		return fmt.Errorf("user %q has no numeric id", name)
 	}
-	a.name, a.home = u.Username, u.HomeDir
-	a.cred.Uid, a.cred.Gid = uint32(uid), uint32(gid)
+	a.Name, a.Home = u.Username, u.HomeDir
+	a.Credential.Uid, a.Credential.Gid = uint32(uid), uint32(gid)
 	ids, _ := u.GroupIds() // without /etc/group there are none
 	for _, id := range ids {
 		if n, err := strconv.ParseUint(id, 10, 32); err == nil {
-			a.cred.Groups = append(a.cred.Groups, uint32(n))
+			a.Credential.Groups = append(a.Credential.Groups, uint32(n))
 		}
 	}
 	return nil

@@ -1,0 +1,319 @@
+package solo
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/proc"
+)
+
+// solo is the one command and all that is done about it. The main thread owns it.
+type solo struct {
+	o *Options
+	m machine
+	q *queue
+	terminal
+
+	pid    int  // of the command
+	group  bool // its pid is also the number of its process group
+	reaped bool // its pid is no longer its own
+	status syscall.WaitStatus
+	dir    string // where we were started
+
+	mu      sync.Mutex // held from the fork of the pre-stop command until its pid is known
+	hookPID int        // 0: it does not run
+}
+
+// Run runs the command and returns when it, and whatever else Options ask for, has ended.
+// It must be called on the main goroutine, before anything else has asked for signals.
+func Run(o Options) Result {
+	runtime.LockOSThread()
+	s := &solo{o: &o}
+	if err := s.prepare(); err != nil {
+		return Result{Err: err}
+	}
+	if !o.Pause {
+		if err := s.start(); err != nil {
+			return Result{Err: err}
+		}
+	}
+	return s.loop()
+}
+
+func (s *solo) prepare() error {
+	if len(s.o.Argv) == 0 && !s.o.Pause {
+		return errors.New("solo: no command")
+	}
+	var err error
+	if s.q, err = newQueue(); err != nil {
+		return fmt.Errorf("solo: make a pipe: %w", err)
+	}
+	var also []syscall.Signal
+	if s.o.Pause {
+		also = append(also, syscall.SIGCHLD)
+	}
+	if err := catch(s.q.w, also...); err != nil {
+		return fmt.Errorf("solo: catch signals: %w", err)
+	}
+	s.m = machine{o: s.o, alone: os.Getpid() == 1, shell: underShell()}
+	return s.enlist()
+}
+
+// enlist asks the kernel for what prctl(2) gives.
+func (s *solo) enlist() error {
+	if s.o.ParentDeath != 0 {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(s.o.ParentDeath), 0, 0, 0); err != nil {
+			return fmt.Errorf("solo: ask for a signal at our parent's death: %w", err)
+		}
+	}
+	// Who is to kill all that is left must be its parent.
+	if !s.m.alone && (s.o.Subreaper || s.o.KillOrphans || s.o.Grace > 0) {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("solo: become a subreaper: %w", err)
+		}
+	}
+	return nil
+}
+
+// underShell: a shell with job control gives each job a process group in its session.
+func underShell() bool {
+	parent := os.Getppid()
+	sid, err := unix.Getsid(parent)
+	if own, _ := unix.Getsid(0); err != nil || sid != own {
+		return false
+	}
+	pgid, err := unix.Getpgid(parent)
+	return err == nil && pgid != unix.Getpgrp()
+}
+
+func (s *solo) start() error {
+	if len(s.o.PreStop) > 0 && s.o.Dir == "" {
+		s.dir, _ = os.Getwd()
+	}
+	begin := spareThreads()
+	if err := s.spawn(); err != nil {
+		return err
+	}
+	begin(s.reap)
+	// Our own working directory would keep a volume from being unmounted.
+	_ = unix.Chdir("/")
+	hideThreads()
+	trim()
+	return nil
+}
+
+// spareThreads makes the Go runtime create now the threads that it may need, and keep
+// them: it aborts when it cannot have one, and a container whose command has used
+// up the pids is just when an init is needed. One is for the waiter, which is started
+// by the function that comes back; at most two run Go code at once.
+func spareThreads() (begin func(waiter func())) {
+	if runtime.GOMAXPROCS(0) > 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	var ready sync.WaitGroup
+	spare, waiter := make(chan struct{}), make(chan func())
+	ready.Add(3)
+	for range 2 {
+		go func() {
+			runtime.LockOSThread() // a locked goroutine that waits keeps its thread
+			defer runtime.UnlockOSThread()
+			_ = setMask(strays)
+			ready.Done()
+			<-spare
+		}()
+	}
+	go func() {
+		runtime.LockOSThread()
+		_ = setMask(strays)
+		ready.Done()
+		(<-waiter)()
+	}()
+	ready.Wait()
+	close(spare)
+	return func(f func()) { waiter <- f }
+}
+
+// loop is the main thread's: it takes what has come in, asks the machine, and acts.
+func (s *solo) loop() Result {
+	for s.m.phase != over {
+		for _, rec := range s.q.take(s.m.deadline) {
+			s.take(rec)
+		}
+		for set := takeMissed(); set != 0; set &= set - 1 {
+			s.step(caught{sig: syscall.Signal(bits.TrailingZeros64(set) + 1)})
+		}
+		if d := s.m.deadline; !d.IsZero() && !time.Now().Before(d) {
+			s.step(tick{})
+		}
+	}
+	return Result{Status: s.status, Killed: s.m.killed}
+}
+
+func (s *solo) take(rec record) {
+	if rec.signo != 0 {
+		s.takeSignal(rec)
+		return
+	}
+	switch rec.code {
+	case recEnded:
+		s.step(ended{})
+	case recStopped:
+		s.step(stopped{sig: syscall.Signal(rec.value), ours: s.foreground()})
+	case recContinued:
+		s.step(continued{})
+	case recReaped:
+		s.sayReaped(rec)
+	case recHooked:
+		s.step(hooked{})
+	case recEmpty:
+		s.step(empty{})
+	}
+}
+
+func (s *solo) takeSignal(rec record) {
+	sig := syscall.Signal(rec.signo)
+	if sig == syscall.SIGCHLD { // asked for only where there is no waiter
+		reapAll()
+		return
+	}
+	s.step(caught{
+		sig: sig, kernel: rec.code > 0, self: rec.code <= 0 && rec.pid == self,
+		queued: rec.code == siQueue, value: rec.value,
+	})
+}
+
+func reapAll() {
+	for {
+		if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 && err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+func (s *solo) step(e event) {
+	for _, a := range s.m.step(time.Now(), e) {
+		s.perform(a)
+	}
+}
+
+func (s *solo) perform(a action) {
+	switch a := a.(type) {
+	case send:
+		s.send(a)
+	case sendRest:
+		s.sendRest(a.sig)
+	case killAll:
+		s.killAll()
+	case hook:
+		s.runHook()
+	case killHook:
+		s.killHook()
+	case stopSelf:
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	case lend:
+		s.lend(s.pid)
+	case takeBack:
+		s.takeBack(s.pid)
+	case watchRest:
+		s.bury()
+		go s.reap()
+	case finish:
+		s.bury()
+	case say:
+		s.log(a.level, a.text)
+	}
+}
+
+func (s *solo) log(level int, text string) {
+	if s.o.Log != nil && level <= s.o.Verbose {
+		s.o.Log(level, text)
+	}
+}
+
+func (s *solo) sayReaped(rec record) {
+	level := 3
+	if s.o.WarnReaped {
+		level = 1
+	}
+	s.log(level, fmt.Sprintf("reaped the orphan %d: %s", rec.pid, describe(syscall.WaitStatus(rec.value))))
+}
+
+func describe(st syscall.WaitStatus) string {
+	if st.Signaled() {
+		return "killed by " + name(st.Signal())
+	}
+	return fmt.Sprintf("exit code %d", st.ExitStatus())
+}
+
+// reap is the waiter's. It leaves the command's zombie alone: while that is there, its
+// number is its own, and signals may go to it. It ends when the command has.
+func (s *solo) reap() {
+	runtime.LockOSThread()
+	_ = setMask(strays) // signals are the main thread's
+	const flags = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOWAIT
+	for {
+		c, err := proc.Peek(unix.P_ALL, 0, flags)
+		switch {
+		case err != nil: // ECHILD
+			s.q.post(record{code: recEmpty})
+			return
+		case c.Code >= proc.Trapped:
+			s.takeStop(c.PID)
+		case c.PID == s.pid:
+			s.q.post(record{code: recEnded})
+			return
+		default:
+			s.reapOrphan(c.PID)
+		}
+	}
+}
+
+// takeStop consumes a stop or continuation, which would else be shown for ever.
+func (s *solo) takeStop(pid int) {
+	c, err := proc.Peek(unix.P_PID, pid, unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG)
+	if err != nil || c.PID == 0 || pid != s.pid {
+		return
+	}
+	if c.Code == proc.Continued {
+		s.q.post(record{code: recContinued})
+		return
+	}
+	s.q.post(record{code: recStopped, value: uint64(c.Signal)})
+}
+
+func (s *solo) reapOrphan(pid int) {
+	s.mu.Lock()
+	status, _ := proc.Reap(pid, nil)
+	hook := pid == s.hookPID
+	if hook {
+		s.hookPID = 0
+	}
+	s.mu.Unlock()
+	switch {
+	case hook:
+		s.q.post(record{code: recHooked})
+	case s.o.WarnReaped || s.o.Verbose >= 3:
+		s.q.post(record{code: recReaped, pid: int32(pid), value: uint64(status)})
+	}
+}
+
+// bury reaps the command, which is dead unless even KILL has not ended it.
+func (s *solo) bury() {
+	if s.o.Pause || s.reaped {
+		return
+	}
+	if c, err := proc.Peek(unix.P_PID, s.pid, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG); err != nil || c.PID == 0 {
+		s.status = syscall.WaitStatus(syscall.SIGKILL)
+		return
+	}
+	s.status, _ = proc.Reap(s.pid, nil)
+	s.pid, s.reaped = 0, true
+}
