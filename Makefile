@@ -56,9 +56,14 @@ image: ## the container image (BUILD_IMAGE=... for another builder), run once
 
 .PHONY: e2e
 e2e: build ## tests in real containers, with ProcGuard as PID 1
-	@build/setup.sh root docker
+	@build/setup.sh root docker podman
 	@build/baseimage.sh debian:bookworm
 	@TAGS=e2e build/test.sh -count=1 ./init/e2e/...
+
+.PHONY: conformance
+conformance: $(if $(INIT),,build) ## what an init does, as a table: ProcGuard and its peers, or INIT=/path (FORMAT=markdown, UPDATE=file)
+	@build/setup.sh root $(if $(INIT),,peers)
+	@build/env.sh env CGO_ENABLED=0 go run ./init/conformance -format $(or $(FORMAT),text) -update '$(UPDATE)'
 
 .PHONY: clean
 clean: ## remove what the other targets made, except the caches

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh NEED...: makes sure that what a target needs is there: python, jq, tools, torch, docker or root. Packages are
-# installed where that is possible. What is still missing ends the target with a hint: none of them is skipped.
+# setup.sh NEED...: makes sure that what a target needs is there: python, jq, tools, torch, docker, podman, peers or root.
+# Packages are installed where that is possible. What is still missing ends the target with a hint, unless only some
+# tests need it: those are skipped.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -36,9 +37,32 @@ need_docker() {
 	docker info >/dev/null 2>&1 || die "reach the docker engine" "is it running, and may $(id -un) use it?"
 }
 
+# Only some tests of the containers want it, and say so where it is not.
+need_podman() {
+	if ! command -v podman >/dev/null; then
+		if ! command -v dpkg-query >/dev/null; then
+			say "podman cannot be installed on this system: its tests are skipped"
+			return
+		fi
+		need_packages podman
+	fi
+	# It is happy with the one that docker brings.
+	command -v crun >/dev/null || command -v runc >/dev/null || need_packages crun
+}
+
+# The inits of the distribution that ProcGuard is compared with. Any that is missing has no column.
+need_peers() {
+	if command -v tini >/dev/null && command -v dumb-init >/dev/null && command -v catatonit >/dev/null; then return; fi
+	if [ "$(id -u)" = 0 ] && command -v dpkg-query >/dev/null; then
+		need_packages tini dumb-init catatonit
+	else
+		say "tini, dumb-init and catatonit cannot be installed here: those that are missing are left out"
+	fi
+}
+
 need_root() { [ "$(id -u)" = 0 ] || die "go on without root" "sudo make ..."; }
 
 for need; do
-	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq tools torch docker root"
+	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq tools torch docker podman peers root"
 	"need_$need"
 done

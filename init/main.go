@@ -1,24 +1,26 @@
 // Command procguard keeps training jobs alive in containers: a correct PID 1, a
 // supervisor and a recovery agent in one static binary.
 //
-// This package is wiring: verbs, flags, signals and exit codes.
+// This package is wiring: verbs, flags, signals and exit codes. A plain init, which needs
+// none of it, is taken care of by package first before main is called.
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/procguard/procguard/init/early"
+	_ "github.com/procguard/procguard/init/first"
+	"github.com/procguard/procguard/reaper/catch"
 )
 
-// Stamped in by the build.
-var (
-	version = "dev"
-	commit  = ""
-)
+// Stamped in by the build, as plain.Version is.
+var commit = ""
 
 // Exit codes that programs may rely on; doc/design.md has the whole list.
 const (
@@ -28,47 +30,39 @@ const (
 )
 
 func main() {
-	// Before anything else: PID 1 without a handler loses signals that come early.
+	// Before anything else. What came earlier waits for this.
 	// The channel has room for a storm while the configuration is read.
 	signals := make(chan os.Signal, 256)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	// A handler for SIGPIPE, or the Go runtime ends us when nobody reads our
 	// standard error any more. Ignoring it would be inherited by the workers.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	release()
 	// What PID 1 has to do is little, also on a machine with 200 processors.
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs))
-	if argv, ok := plainCommand(os.Args[1:]); ok {
-		warm(4)
-		os.Exit(plain(argv, signals))
-	}
 	os.Exit(execute(os.Args[1:], signals))
+}
+
+// release gives signals back to the Go runtime, and sends ourselves again what package
+// early has caught.
+func release() {
+	early.Release()
+	r, w := catch.Files()
+	if r == 0 {
+		return
+	}
+	defer syscall.Close(r)
+	defer syscall.Close(w)
+	_ = syscall.SetNonblock(r, true)
+	var b [64 * catch.Size]byte
+	n, _ := syscall.Read(r, b[:])
+	for at := 0; at+int(catch.Size) <= n; at += int(catch.Size) {
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(binary.NativeEndian.Uint32(b[at:])))
+	}
 }
 
 // maxProcs is how many threads may run Go code at once.
 const maxProcs = 4
-
-// plainCommand takes the form `procguard [--] CMD ARG…`: everything after `--`,
-// or from a first word that is no flag and no verb, as containers give it.
-func plainCommand(args []string) ([]string, bool) {
-	if len(args) == 0 {
-		return nil, false
-	}
-	if args[0] == "--" {
-		return args[1:], true
-	}
-	if strings.HasPrefix(args[0], "-") || isVerb(args[0]) {
-		return nil, false
-	}
-	return args, true
-}
-
-func isVerb(word string) bool {
-	switch word {
-	case "check", "status", "incidents", "version", "schema", "help", "completion", "__complete", "__completeNoDesc":
-		return true
-	}
-	return false
-}
 
 // briefly runs f, which prints, and waits for it a second at most: where nobody
 // reads standard error, PID 1 must still hear signals, and leave.

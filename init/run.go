@@ -127,3 +127,20 @@ func report(out supervise.Outcome, err error) int {
 	briefly(func() { fmt.Fprintf(os.Stderr, "procguard: exit %d: %s\n", out.Code, out.Why) })
 	return out.Code
 }
+
+// forwarded are the signals that each worker's leader gets from us: all that can be caught,
+// but for SIGCHLD (ours), SIGURG (the Go runtime's preemption), SIGPIPE and the
+// faults (about us), and those of job control.
+func forwarded() []os.Signal {
+	var all []os.Signal
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGPROF,
+			syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS,
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT, 32, 33: // 32, 33: the C library's own
+		default:
+			all = append(all, n)
+		}
+	}
+	return all
+}

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/procguard/procguard/init/plain"
 )
 
 // execute parses the command line and runs the verb.
@@ -30,10 +32,11 @@ whole group back: it records the failure, stops all, hands the failed worker's t
 healthy ones, and restarts.
 
   procguard [--config FILE]     run the workers
-  procguard [--] CMD ARG…       run one command as a plain init
+  procguard [--] CMD ARG…       run one command as a plain init; takes flags before CMD
   procguard VERB                look at what runs or ran`,
 		Example: `  procguard --config train.yaml
   procguard -- python3 train.py --lr 0.1
+  procguard --grace 25s --pre-stop "nginx -s quit" -- nginx -g "daemon off;"
   procguard check train.yaml
   procguard status --format json | jq .verdict
   procguard incidents 3`,
@@ -43,6 +46,7 @@ healthy ones, and restarts.
 	}
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` (default: $PROCGUARD_CONFIG, ./procguard.yaml, /etc/procguard/procguard.yaml)")
 	root.Flags().BoolVar(&fresh, "fresh", false, "start the job over: forget budgets, tasks and exclusions of earlier runs")
+	addPlainFlags(root)
 	root.AddCommand(checkCommand(code, &file), statusCommand(code, &file), incidentsCommand(code, &file), schemaCommand(), versionCommand())
 	return root
 }
@@ -56,9 +60,9 @@ func versionCommand() *cobra.Command {
 
 func fullVersion() string {
 	if commit == "" {
-		return version
+		return plain.Version
 	}
-	return version + " (" + commit + ")"
+	return plain.Version + " (" + commit + ")"
 }
 
 // formatFlag adds --format to a verb that prints a list.

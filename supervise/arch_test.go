@@ -16,17 +16,24 @@ var allowed = map[string][]string{
 	"state":                  {},
 	"state/journal":          {"state", "state/journal/"},
 	"state/journal/":         {"state", "state/journal/"},
-	"reaper":                 {"reaper/command"},
+	"reaper":                 {"reaper/cgroup", "reaper/command", "reaper/proc"},
 	"reaper/":                {"reaper", "reaper/"},
 	"reaper/account":         {},
+	"reaper/cgroup":          {},
 	"reaper/command":         {},
-	"reaper/solo":            {"reaper/command"},
+	"reaper/proc":            {},
+	"reaper/catch":           {},
+	"reaper/solo":            {"reaper/catch", "reaper/command", "reaper/proc"},
 	"supervise/fleet":        {"state"},
 	"supervise/config":       {"supervise/config/"},
 	"supervise/config/":      {},
 	"supervise/logs":         {},
 	"supervise/probe":        {"state"},
+	"supervise/cause":        {},
+	"supervise/cause/":       {"supervise/cause"},
+	"supervise/evidence":     {"supervise/cause", "state", "state/journal/disk", "state/journal/incident"},
 	"supervise/control":      {"state"},
+	"supervise/slate":        {},
 	"supervise/bus":          {"supervise/bus/"},
 	"supervise/bus/":         {"supervise/bus", "supervise/bus/"},
 	"supervise/sim":          {"state", "supervise/fleet"},
@@ -34,7 +41,9 @@ var allowed = map[string][]string{
 	"supervise":              {"state", "state/", "reaper", "reaper/", "supervise/"},
 	"init":                   {"state", "state/", "reaper", "reaper/", "supervise", "supervise/", "init/"},
 	"init/":                  {"state", "state/", "reaper", "reaper/", "supervise", "supervise/"},
-	"init/plain":             {"reaper/account", "reaper/command", "reaper/solo", "supervise/config/dotenv"},
+	"init/early":             {"reaper/catch"},
+	"init/first":             {"init/plain", "reaper/account", "reaper/catch", "reaper/command", "reaper/proc", "reaper/solo", "supervise/config/dotenv"},
+	"init/plain":             {"reaper/account", "reaper/catch", "reaper/command", "reaper/proc", "reaper/solo", "supervise/config/dotenv"},
 	"examples/library":       {"state", "state/", "reaper", "reaper/", "supervise", "supervise/"},
 	"build/testsum":          {},
 	"state/journal/disk":     {},
@@ -100,7 +109,7 @@ func TestImportsGoDown(t *testing.T) {
 
 // TestPureRoomsUseOnlyTheStandardLibrary, and of that nothing that reaches outside.
 func TestPureRoomsUseOnlyTheStandardLibrary(t *testing.T) {
-	for _, name := range []string{"state", "supervise/fleet"} {
+	for _, name := range []string{"state", "supervise/fleet", "supervise/cause"} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports " "}}`, module+name).Output()
 		if err != nil {
 			t.Fatal(err)

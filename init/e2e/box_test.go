@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,17 +42,18 @@ const patience = 60 * time.Second
 // box is a container with a directory at /job, which outlives it.
 type box struct {
 	*testing.T
-	name string
-	dir  string   // on this machine
-	opts []string // of docker run
-	n    int
+	engine []string // how to call it
+	name   string
+	dir    string   // on this machine
+	opts   []string // of docker run
+	n      int
 }
 
 // newBox writes files and makes no container yet. A name that ends in ".sh" is
 // made executable.
 func newBox(t *testing.T, files map[string]string, opts ...string) *box {
 	t.Helper()
-	b := &box{T: t, dir: t.TempDir(), opts: opts}
+	b := &box{T: t, engine: []string{"docker"}, dir: t.TempDir(), opts: opts}
 	if err := os.Chmod(b.dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +81,15 @@ func docker(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
+// try is docker, with the box's own engine.
+func (b *box) try(args ...string) (string, error) {
+	out, err := exec.Command(b.engine[0], append(slices.Clone(b.engine[1:]), args...)...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
 func (b *box) docker(args ...string) string {
 	b.Helper()
-	out, err := docker(args...)
+	out, err := b.try(args...)
 	if err != nil {
 		b.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -97,25 +105,30 @@ func (b *box) start(args ...string) {
 
 func (b *box) run(opts []string, image string, args ...string) {
 	b.Helper()
+	b.docker(b.runArgs(append([]string{"-d"}, opts...), image, args...)...)
+}
+
+// runArgs names a new container, and says how to make it. It is removed at the
+// end of the test.
+func (b *box) runArgs(opts []string, image string, args ...string) []string {
 	b.n++
 	b.name = fmt.Sprintf("procguard-e2e-%d-%s-%d", os.Getpid(), strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(b.Name())), b.n)
-	argv := []string{"run", "-d", "--name", b.name, "--network", "none", "-v", binary + ":/usr/local/bin/procguard:ro", "-v", b.dir + ":/job", "-w", "/job"}
-	argv = append(append(append(append(argv, b.opts...), opts...), image), args...)
 	name := b.name
 	b.Cleanup(func() {
 		if b.Failed() {
-			out, _ := docker("logs", name)
-			b.Logf("%s said:\n%s", name, out)
+			out, _ := b.try("logs", name)
+			b.Logf("%s said:\n%.4000s", name, out)
 		}
-		_, _ = docker("rm", "-f", "-v", name)
+		_, _ = b.try("rm", "-f", "-v", name)
 	})
-	b.docker(argv...)
+	argv := []string{"run", "--name", b.name, "--network", "none", "-v", binary + ":/usr/local/bin/procguard:ro", "-v", b.dir + ":/job", "-w", "/job"}
+	return append(append(append(append(argv, b.opts...), opts...), image), args...)
 }
 
 // exec runs a shell command in the container.
 func (b *box) exec(command string) string {
 	b.Helper()
-	out, _ := docker("exec", b.name, "sh", "-c", command)
+	out, _ := b.try("exec", b.name, "sh", "-c", command)
 	return out
 }
 
@@ -132,7 +145,7 @@ func (b *box) eventually(what string, cond func() bool) {
 func (b *box) ends(code int) {
 	b.Helper()
 	b.eventually("the container ends", func() bool {
-		out, _ := docker("inspect", "-f", "{{.State.Running}}", b.name)
+		out, _ := b.try("inspect", "-f", "{{.State.Running}}", b.name)
 		return out == "false"
 	})
 	if got := b.docker("inspect", "-f", "{{.State.ExitCode}}", b.name); got != fmt.Sprint(code) {
@@ -141,7 +154,7 @@ func (b *box) ends(code int) {
 }
 
 func (b *box) logs() string {
-	out, _ := docker("logs", b.name)
+	out, _ := b.try("logs", b.name)
 	return out
 }
 

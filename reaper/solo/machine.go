@@ -96,7 +96,7 @@ const (
 const (
 	// impatience is how much later a second TERM must come to mean it: one request
 	// often arrives twice within milliseconds (timeout(1) signals us and our group).
-	impatience = time.Second
+	impatience = 100 * time.Millisecond
 	// hookBound is what a pre-stop command gets where there is no Grace.
 	hookBound = 10 * time.Second
 	// killBound is how long a killed process may take to die before we stop waiting:

@@ -17,7 +17,7 @@ const (
 // Options say what to run and how. Only Argv is required, or Pause.
 type Options struct {
 	Argv       []string
-	Env        []string            // nil: ours. Of several entries for a key the last one counts
+	Env        []string            // nil: ours
 	Dir        string              // the command's working directory; "": ours
 	Credential *syscall.Credential // nil: ours
 	Pause      bool                // run nothing: reap until TERM or INT, then end with 0
@@ -38,8 +38,8 @@ type Options struct {
 	Subreaper bool
 
 	// Grace is the time that the command has after a TERM was passed on; then
-	// everything is killed. A second TERM at least a second after the first kills
-	// at once. 0: there is no end to the patience.
+	// everything is killed. A second TERM 0.1 s or more after the first kills at
+	// once. 0: there is no end to the patience.
 	Grace time.Duration
 	// PreStop is run, with the command's environment, directory and user, before
 	// the first TERM is passed on, for at most Grace (10 s if that is 0). Grace

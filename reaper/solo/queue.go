@@ -1,67 +1,49 @@
 package solo
 
 import (
+	"fmt"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/catch"
 )
 
-// lastSignal is the highest number the kernel knows.
-const lastSignal = syscall.Signal(64)
-
-// record is what goes through the queue: the head of the kernel's siginfo_t, as the
-// handler got it, or one of our own, whose signo is 0.
-type record struct {
-	signo, errno, code, _ int32
-	pid                   int32 // of the sender; of ours: the process
-	uid                   uint32
-	value                 uint64 // of sigqueue(3); of ours: a wait status
+// queue is what the main thread waits for: signals, and what the waiter has seen. A record
+// of ours has no signal number; its Code says what it is, Value and PID belong to it.
+type queue struct {
+	r, w int
+	buf  [128]catch.Record
 }
 
 // Codes of our own records.
 const (
 	recEnded     = iota + 1 // the command
-	recStopped              // the command; value is the signal
+	recStopped              // the command; Value is the signal
 	recContinued            // the command
-	recReaped               // an orphan
+	recReaped               // an orphan, PID; Value is its wait status
 	recHooked               // the pre-stop command
 	recEmpty                // no children are left
 )
 
-// Codes of the kernel's, from <asm-generic/siginfo.h>.
-const (
-	siUser  = 0
-	siQueue = -1
-)
-
-// queue is a pipe. Writes of this size are atomic, also from a signal handler.
-type queue struct {
-	r, w int
-	buf  [128]record
-}
-
-// queueSize is as much as an unprivileged process may have by default; in it find room
-// 32,768 signals that came while we were busy.
-const queueSize = 1 << 20
-
-func newQueue() (*queue, error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return nil, err
+// openQueue takes over all signals. The calling thread is the one that they are for. Those
+// that we inherited as blocked are let in.
+func openQueue(children bool) (*queue, error) {
+	if errno := catch.Begin(); errno != 0 {
+		return nil, fmt.Errorf("solo: catch signals: %w", syscall.Errno(errno))
 	}
-	// The handler must not block: it may have interrupted the one who reads.
-	if err := unix.SetNonblock(p[1], true); err != nil {
-		return nil, err
-	}
-	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, queueSize) // else 64 KiB, 2,048 signals
-	return &queue{r: p[0], w: p[1]}, nil
+	catch.Children(children)
+	catch.SetMask(0)
+	q := &queue{}
+	q.r, q.w = catch.Files()
+	return q, nil
 }
 
 // post adds a record of our own. It waits for room; it is not for the one who reads.
-func (q *queue) post(rec record) {
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&rec)), unsafe.Sizeof(rec))
+func (q *queue) post(rec catch.Record) {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&rec)), catch.Size)
 	for {
 		_, err := unix.Write(q.w, b)
 		switch err {
@@ -76,7 +58,7 @@ func (q *queue) post(rec record) {
 
 // take waits for records until the deadline (zero: none) and returns what is there, also
 // nothing. The slice is valid until the next call.
-func (q *queue) take(deadline time.Time) []record {
+func (q *queue) take(deadline time.Time) []catch.Record {
 	if !deadline.IsZero() && !q.wait(time.Until(deadline)) {
 		return nil
 	}
@@ -85,7 +67,7 @@ func (q *queue) take(deadline time.Time) []record {
 	if err != nil {
 		return nil // EINTR: the caller comes back
 	}
-	return q.buf[:n/int(unsafe.Sizeof(record{}))]
+	return q.buf[:n/int(catch.Size)]
 }
 
 func (q *queue) wait(d time.Duration) bool {

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/catch"
 	"github.com/procguard/procguard/reaper/proc"
 )
 
@@ -40,10 +42,10 @@ func Run(o Options) Result {
 	if err := s.prepare(); err != nil {
 		return Result{Err: err}
 	}
-	if !o.Pause {
-		if err := s.start(); err != nil {
-			return Result{Err: err}
-		}
+	if o.Pause {
+		s.log(2, "nothing to run: reaping until SIGTERM or SIGINT comes")
+	} else if err := s.start(); err != nil {
+		return Result{Err: err}
 	}
 	return s.loop()
 }
@@ -53,15 +55,8 @@ func (s *solo) prepare() error {
 		return errors.New("solo: no command")
 	}
 	var err error
-	if s.q, err = newQueue(); err != nil {
-		return fmt.Errorf("solo: make a pipe: %w", err)
-	}
-	var also []syscall.Signal
-	if s.o.Pause {
-		also = append(also, syscall.SIGCHLD)
-	}
-	if err := catch(s.q.w, also...); err != nil {
-		return fmt.Errorf("solo: catch signals: %w", err)
+	if s.q, err = openQueue(s.o.Pause); err != nil { // else the waiter sees the children
+		return err
 	}
 	s.m = machine{o: s.o, alone: os.Getpid() == 1, shell: underShell()}
 	return s.enlist()
@@ -98,11 +93,10 @@ func (s *solo) start() error {
 	if len(s.o.PreStop) > 0 && s.o.Dir == "" {
 		s.dir, _ = os.Getwd()
 	}
-	begin := spareThreads()
 	if err := s.spawn(); err != nil {
 		return err
 	}
-	begin(s.reap)
+	s.spareThreads()
 	// Our own working directory would keep a volume from being unmounted.
 	_ = unix.Chdir("/")
 	hideThreads()
@@ -112,33 +106,30 @@ func (s *solo) start() error {
 
 // spareThreads makes the Go runtime create now the threads that it may need, and keep
 // them: it aborts when it cannot have one, and a container whose command has used
-// up the pids is just when an init is needed. One is for the waiter, which is started
-// by the function that comes back; at most two run Go code at once.
-func spareThreads() (begin func(waiter func())) {
+// up the pids is just when an init is needed. One is the waiter's; at most two run
+// Go code at once. The command, which has just been executed, is not that fast.
+func (s *solo) spareThreads() {
 	if runtime.GOMAXPROCS(0) > 2 {
 		runtime.GOMAXPROCS(2)
 	}
 	var ready sync.WaitGroup
-	spare, waiter := make(chan struct{}), make(chan func())
+	done := make(chan struct{})
 	ready.Add(3)
 	for range 2 {
 		go func() {
 			runtime.LockOSThread() // a locked goroutine that waits keeps its thread
 			defer runtime.UnlockOSThread()
-			_ = setMask(strays)
+			catch.HideThread()
 			ready.Done()
-			<-spare
+			<-done
 		}()
 	}
 	go func() {
-		runtime.LockOSThread()
-		_ = setMask(strays)
 		ready.Done()
-		(<-waiter)()
+		s.reap()
 	}()
 	ready.Wait()
-	close(spare)
-	return func(f func()) { waiter <- f }
+	close(done)
 }
 
 // loop is the main thread's: it takes what has come in, asks the machine, and acts.
@@ -147,7 +138,7 @@ func (s *solo) loop() Result {
 		for _, rec := range s.q.take(s.m.deadline) {
 			s.take(rec)
 		}
-		for set := takeMissed(); set != 0; set &= set - 1 {
+		for set := catch.TakeMissed(); set != 0; set &= set - 1 {
 			s.step(caught{sig: syscall.Signal(bits.TrailingZeros64(set) + 1)})
 		}
 		if d := s.m.deadline; !d.IsZero() && !time.Now().Before(d) {
@@ -157,16 +148,16 @@ func (s *solo) loop() Result {
 	return Result{Status: s.status, Killed: s.m.killed}
 }
 
-func (s *solo) take(rec record) {
-	if rec.signo != 0 {
+func (s *solo) take(rec catch.Record) {
+	if rec.Signo != 0 {
 		s.takeSignal(rec)
 		return
 	}
-	switch rec.code {
+	switch rec.Code {
 	case recEnded:
 		s.step(ended{})
 	case recStopped:
-		s.step(stopped{sig: syscall.Signal(rec.value), ours: s.foreground()})
+		s.step(stopped{sig: syscall.Signal(rec.Value), ours: s.foreground()})
 	case recContinued:
 		s.step(continued{})
 	case recReaped:
@@ -178,15 +169,15 @@ func (s *solo) take(rec record) {
 	}
 }
 
-func (s *solo) takeSignal(rec record) {
-	sig := syscall.Signal(rec.signo)
+func (s *solo) takeSignal(rec catch.Record) {
+	sig := syscall.Signal(rec.Signo)
 	if sig == syscall.SIGCHLD { // asked for only where there is no waiter
 		reapAll()
 		return
 	}
 	s.step(caught{
-		sig: sig, kernel: rec.code > 0, self: rec.code <= 0 && rec.pid == self,
-		queued: rec.code == siQueue, value: rec.value,
+		sig: sig, kernel: rec.Code > 0, self: rec.BySelf(),
+		queued: rec.Code == catch.Queued, value: rec.Value,
 	})
 }
 
@@ -238,12 +229,12 @@ func (s *solo) log(level int, text string) {
 	}
 }
 
-func (s *solo) sayReaped(rec record) {
+func (s *solo) sayReaped(rec catch.Record) {
 	level := 3
 	if s.o.WarnReaped {
 		level = 1
 	}
-	s.log(level, fmt.Sprintf("reaped the orphan %d: %s", rec.pid, describe(syscall.WaitStatus(rec.value))))
+	s.log(level, fmt.Sprintf("reaped the orphan %d: %s", rec.PID, describe(syscall.WaitStatus(rec.Value))))
 }
 
 func describe(st syscall.WaitStatus) string {
@@ -257,22 +248,62 @@ func describe(st syscall.WaitStatus) string {
 // number is its own, and signals may go to it. It ends when the command has.
 func (s *solo) reap() {
 	runtime.LockOSThread()
-	_ = setMask(strays) // signals are the main thread's
-	const flags = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOWAIT
+	catch.HideThread()
+	var pace pace
 	for {
-		c, err := proc.Peek(unix.P_ALL, 0, flags)
-		switch {
-		case err != nil: // ECHILD
-			s.q.post(record{code: recEmpty})
-			return
-		case c.Code >= proc.Trapped:
-			s.takeStop(c.PID)
-		case c.PID == s.pid:
-			s.q.post(record{code: recEnded})
-			return
-		default:
-			s.reapOrphan(c.PID)
+		c, err := proc.Peek(unix.P_ALL, 0, waitFlags)
+		for ; err == nil && c.PID != 0; c, err = proc.PeekNow(unix.P_ALL, 0, waitFlags) {
+			if !s.takeChild(c) {
+				return
+			}
 		}
+		if err != nil { // ECHILD
+			s.q.post(catch.Record{Code: recEmpty})
+			return
+		}
+		pace.keep()
+	}
+}
+
+const waitFlags = unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED | unix.WNOWAIT
+
+// takeChild is false when the command is dead.
+func (s *solo) takeChild(c proc.Child) bool {
+	switch {
+	case c.Code >= proc.Trapped:
+		s.takeStop(c.PID)
+	case c.PID == s.pid:
+		s.q.post(catch.Record{Code: recEnded})
+		return false
+	default:
+		s.reapOrphan(c.PID)
+	}
+	return true
+}
+
+// pace makes a storm of deaths cheap: after stormWakes in a row that each came within nap, the
+// waiter naps, so that the next look finds many. It costs the command's exit that much
+// time, and only in a storm.
+type pace struct {
+	last  time.Time
+	wakes int
+}
+
+const (
+	stormWakes = 16
+	nap        = time.Millisecond
+)
+
+func (p *pace) keep() {
+	now := time.Now()
+	if now.Sub(p.last) > 2*nap {
+		p.wakes = 0
+	}
+	p.last = now
+	if p.wakes++; p.wakes > stormWakes {
+		ts := unix.NsecToTimespec(nap.Nanoseconds())
+		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+		p.last = p.last.Add(nap)
 	}
 }
 
@@ -283,15 +314,15 @@ func (s *solo) takeStop(pid int) {
 		return
 	}
 	if c.Code == proc.Continued {
-		s.q.post(record{code: recContinued})
+		s.q.post(catch.Record{Code: recContinued})
 		return
 	}
-	s.q.post(record{code: recStopped, value: uint64(c.Signal)})
+	s.q.post(catch.Record{Code: recStopped, Value: uint64(c.Signal)})
 }
 
 func (s *solo) reapOrphan(pid int) {
 	s.mu.Lock()
-	status, _ := proc.Reap(pid, nil)
+	status := proc.ReapNow(pid)
 	hook := pid == s.hookPID
 	if hook {
 		s.hookPID = 0
@@ -299,9 +330,9 @@ func (s *solo) reapOrphan(pid int) {
 	s.mu.Unlock()
 	switch {
 	case hook:
-		s.q.post(record{code: recHooked})
+		s.q.post(catch.Record{Code: recHooked})
 	case s.o.WarnReaped || s.o.Verbose >= 3:
-		s.q.post(record{code: recReaped, pid: int32(pid), value: uint64(status)})
+		s.q.post(catch.Record{Code: recReaped, PID: int32(pid), Value: uint64(status)})
 	}
 }
 

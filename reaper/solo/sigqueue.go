@@ -7,16 +7,18 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/reaper/catch"
 )
 
 // siginfo is as much as the kernel reads.
 type siginfo struct {
-	record
-	_ [128 - unsafe.Sizeof(record{})]byte
+	catch.Record
+	_ [128 - catch.Size]byte
 }
 
 func queued(sig syscall.Signal, value uint64) *siginfo {
-	return &siginfo{record: record{signo: int32(sig), code: siQueue, pid: int32(os.Getpid()), uid: uint32(os.Getuid()), value: value}}
+	return &siginfo{Record: catch.Record{Signo: int32(sig), Code: catch.Queued, PID: int32(os.Getpid()), UID: uint32(os.Getuid()), Value: value}}
 }
 
 // sigqueue sends a signal with a value, see rt_sigqueueinfo(2).
@@ -37,8 +39,8 @@ func hideThreads() {
 	threads, _ := os.ReadDir("/proc/self/task")
 	info := queued(syscall.SIGCONT, 0)
 	for _, t := range threads {
-		if tid, _ := strconv.Atoi(t.Name()); tid != int(reader) {
-			_, _, _ = syscall.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(self), uintptr(tid), uintptr(syscall.SIGCONT), uintptr(unsafe.Pointer(info)), 0, 0)
+		if tid, _ := strconv.Atoi(t.Name()); tid != unix.Gettid() {
+			_, _, _ = syscall.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(os.Getpid()), uintptr(tid), uintptr(syscall.SIGCONT), uintptr(unsafe.Pointer(info)), 0, 0)
 		}
 	}
 }

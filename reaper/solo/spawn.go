@@ -8,8 +8,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/catch"
 	"github.com/procguard/procguard/reaper/command"
 )
+
+// ttou is what the main thread blocks while the command has the terminal.
+const ttou = 1 << (unix.SIGTTOU - 1)
 
 // spawn starts the command. The handlers that are in place are reset by the exec, also
 // for signals that were ignored when we started; the mask is empty since catch.
@@ -31,8 +35,11 @@ func (s *solo) spawn() error {
 	var err error
 	s.pid, err = s.fork(s.o.Argv, attr)
 	s.group = s.o.Own != OwnNothing
+	if err == nil {
+		s.log(2, fmt.Sprintf("started %s as pid %d", s.o.Argv[0], s.pid))
+	}
 	// From now on we may use the terminal although the command has it.
-	_ = setMask(setOf(syscall.SIGTTOU))
+	catch.SetMask(ttou)
 	return err
 }
 
@@ -49,7 +56,11 @@ func (s *solo) fork(argv []string, attr *syscall.ProcAttr) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err := syscall.ForkExec(file.Path, argv, attr)
+	path := file.Path
+	if s.passesSockets(attr.Env) {
+		path, argv = "/proc/self/exe", append([]string{listenName, path}, argv...)
+	}
+	pid, err := syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		return 0, file.Explain(err)
 	}
@@ -66,12 +77,12 @@ func (s *solo) runHook() {
 		attr.Dir = s.dir
 	}
 	attr.Sys.Setpgid = true
-	_ = setMask(0)
+	catch.SetMask(0)
 	pid, err := s.fork(s.o.PreStop, attr)
-	_ = setMask(setOf(syscall.SIGTTOU))
+	catch.SetMask(ttou)
 	if err != nil {
 		s.log(0, fmt.Sprintf("the pre-stop command: %v", err))
-		s.q.post(record{code: recHooked})
+		s.q.post(catch.Record{Code: recHooked})
 		return
 	}
 	s.hookPID = pid

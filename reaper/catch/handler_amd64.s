@@ -29,7 +29,7 @@ queue:
 	MOVQ	·strays(SB), R8
 	ORQ	R8, 296(DX)            // uc_sigmask: from now on this thread leaves signals to the reader
 write:
-	MOVL	·pipe(SB), DI
+	MOVL	·into(SB), DI
 	MOVL	$32, DX
 	MOVL	$1, AX                 // write
 	SYSCALL
@@ -64,4 +64,17 @@ TEXT ·handlerPC(SB), NOSPLIT, $0-8
 TEXT ·restorerPC(SB), NOSPLIT, $0-8
 	LEAQ	·restorer(SB), AX
 	MOVQ	AX, ret+0(FP)
+	RET
+
+// func syscall6(number, a, b, c, d, e, f uintptr) uintptr
+TEXT ·syscall6(SB), NOSPLIT, $0-64
+	MOVQ	number+0(FP), AX
+	MOVQ	a+8(FP), DI
+	MOVQ	b+16(FP), SI
+	MOVQ	c+24(FP), DX
+	MOVQ	d+32(FP), R10
+	MOVQ	e+40(FP), R8
+	MOVQ	f+48(FP), R9
+	SYSCALL
+	MOVQ	AX, ret+56(FP)
 	RET

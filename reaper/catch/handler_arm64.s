@@ -32,7 +32,7 @@ queue:
 	ORR	R5, R6
 	MOVD	R6, 40(R2)
 write:
-	MOVW	·pipe(SB), R0
+	MOVW	·into(SB), R0
 	MOVD	$32, R2
 	MOVD	$64, R8                // write
 	SVC
@@ -63,4 +63,17 @@ TEXT ·handlerPC(SB), NOSPLIT, $0-8
 // func restorerPC() uintptr
 TEXT ·restorerPC(SB), NOSPLIT, $0-8
 	MOVD	ZR, ret+0(FP)
+	RET
+
+// func syscall6(number, a, b, c, d, e, f uintptr) uintptr
+TEXT ·syscall6(SB), NOSPLIT, $0-64
+	MOVD	number+0(FP), R8
+	MOVD	a+8(FP), R0
+	MOVD	b+16(FP), R1
+	MOVD	c+24(FP), R2
+	MOVD	d+32(FP), R3
+	MOVD	e+40(FP), R4
+	MOVD	f+48(FP), R5
+	SVC
+	MOVD	R0, ret+56(FP)
 	RET
