@@ -25,7 +25,7 @@ func rootCommand(code *int, signals chan os.Signal) *cobra.Command {
 	var file string
 	var fresh bool
 	root := &cobra.Command{
-		Use:   "procguard",
+		Use: "procguard", Version: fullVersion(),
 		Short: "Keeps training jobs alive in containers",
 		Long: `ProcGuard starts the workers of a configuration file, sees their death at once, and brings the
 whole group back: it records the failure, stops all, hands the failed worker's tasks to
@@ -46,6 +46,7 @@ healthy ones, and restarts.
 	}
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` (default: $PROCGUARD_CONFIG, ./procguard.yaml, /etc/procguard/procguard.yaml)")
 	root.Flags().BoolVar(&fresh, "fresh", false, "start the job over: forget budgets, tasks and exclusions of earlier runs")
+	root.SetVersionTemplate("procguard {{.Version}}\n") // as the verb
 	addPlainFlags(root)
 	root.AddCommand(checkCommand(code, &file), statusCommand(code, &file), incidentsCommand(code, &file), schemaCommand(), versionCommand())
 	return root

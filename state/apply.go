@@ -50,6 +50,9 @@ var appliers = map[Kind]applier{
 	KindHold:     onWorker(applyHold),
 	KindStatus:   onWorker(func(_ *Snapshot, w *Worker, r *Record) { w.Status = r.Status }),
 	KindFinish:   applyFinish,
+	KindBeat:     onWorker(func(_ *Snapshot, w *Worker, r *Record) { w.HeartbeatMS = r.Millis }),
+	KindProgress: onWorker(applyProgress),
+	KindNotice:   onWorker(func(s *Snapshot, _ *Worker, r *Record) { s.Incidents = max(s.Incidents, r.Incident) }),
 }
 
 func onWorker(f func(*Snapshot, *Worker, *Record)) applier {
@@ -103,6 +106,7 @@ func applyRun(s *Snapshot, _ *Record) error {
 		w.AssignedTasks = []string{}
 	}
 	clear(s.Tasks)
+	clear(s.Tracks)
 	s.TaskQueue = []string{}
 	return nil
 }
@@ -121,6 +125,8 @@ func applyWorker(s *Snapshot, r *Record) error {
 	if w.Fingerprint != r.Fingerprint {
 		w.Fingerprint = r.Fingerprint
 		w.BudgetUsed, w.Excluded, w.Done, w.Standby = 0, false, false, r.Standby
+		w.HeartbeatMS = 0
+		s.offTrack(w)
 	}
 	return nil
 }
@@ -134,6 +140,7 @@ func applyForget(s *Snapshot, r *Record) error {
 		s.setOwner(s.Tasks[id], "")
 	}
 	delete(s.Workers, r.Worker)
+	delete(s.Tracks, r.Worker)
 	s.Floor = max(s.Floor, w.Generation)
 	return nil
 }
@@ -198,11 +205,48 @@ func applyFailure(s *Snapshot, w *Worker, r *Record) {
 		w.LastError = r.Cause.String()
 	}
 	for _, id := range w.AssignedTasks {
-		if r.Cause == nil || r.Cause.Kind != CauseSpawn { // a task cannot be to blame for that
+		if r.Cause == nil || !blameless[r.Cause.Kind] {
 			s.Tasks[id].Deaths++
 		}
 	}
 	s.Incidents = max(s.Incidents, r.Incident)
+	if r.Unit == "" {
+		return
+	}
+	t := s.track(r.Unit)
+	t.Step = max(t.Step, r.Step)
+	if r.Count > 0 && r.Cause != nil && r.Cause.Signature != "" {
+		t.Signature, t.Count = r.Cause.Signature, r.Count
+	}
+}
+
+// blameless are the causes for which no task can be to blame: there was no
+// process, or one that leaks whatever it works on.
+var blameless = map[CauseKind]bool{CauseSpawn: true, CauseMemory: true, CauseCPU: true}
+
+func applyProgress(s *Snapshot, w *Worker, r *Record) {
+	w.BudgetUsed = 0
+	if r.Unit == "" {
+		return
+	}
+	t := s.track(r.Unit)
+	t.Step = max(t.Step, r.Step)
+	t.Signature, t.Count = "", 0
+}
+
+func (s *Snapshot) track(unit string) *Track {
+	t := s.Tracks[unit]
+	if t == nil {
+		t = &Track{}
+		s.Tracks[unit] = t
+	}
+	return t
+}
+
+// offTrack forgets how far w, and the ranks it is one of, have got.
+func (s *Snapshot) offTrack(w *Worker) {
+	delete(s.Tracks, w.WorkerID)
+	delete(s.Tracks, RankUnit(w.Group))
 }
 
 func applyPhase(s *Snapshot, r *Record) error {
@@ -215,7 +259,7 @@ func applyPhase(s *Snapshot, r *Record) error {
 		rec = &Recovery{Since: r.Seconds()}
 		s.Recovery[r.Group] = rec
 	}
-	rec.Phase, rec.Incident, rec.Attempt, rec.Why = r.Phase, r.Incident, r.Attempt, r.Why
+	rec.Phase, rec.Incident, rec.Attempt, rec.Why, rec.Code = r.Phase, r.Incident, r.Attempt, r.Why, r.Code
 	rec.Culprits = append([]string{}, r.Culprits...)
 	s.Incidents = max(s.Incidents, r.Incident) // the failure's own record may be lost
 	return nil
@@ -262,10 +306,11 @@ func applyExclude(_ *Snapshot, w *Worker, r *Record) {
 }
 
 // applyHold holds a worker down, or releases it with a clean slate.
-func applyHold(_ *Snapshot, w *Worker, r *Record) {
+func applyHold(s *Snapshot, w *Worker, r *Record) {
 	w.Held = r.Held
 	if !r.Held {
 		w.Excluded, w.Done, w.BudgetUsed = false, false, 0
+		s.offTrack(w)
 	}
 }
 
@@ -324,6 +369,14 @@ func (c *Cause) String() string {
 		b.WriteString("ended while ProcGuard was away")
 	case CauseOperator:
 		b.WriteString("reported failed")
+	case CauseNoProgress:
+		b.WriteString("no progress")
+	case CauseMemory:
+		b.WriteString("more memory than it may use")
+	case CauseCPU:
+		b.WriteString("more CPU than it may use")
+	case CauseLog:
+		b.WriteString("says in its log that it has failed")
 	default:
 		b.WriteString(string(c.Kind))
 	}

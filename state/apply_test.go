@@ -44,6 +44,8 @@ func base() []state.Record {
 	}
 }
 
+func signed(s string) *state.Cause { return &state.Cause{Kind: state.CauseExit, Code: 1, Signature: s} }
+
 var segv = &state.Cause{Kind: state.CauseSignal, Signal: "SIGSEGV", Core: true}
 
 // Each row: records after base, and what must then be in the JSON of the part
@@ -100,6 +102,34 @@ var kinds = []struct {
 			return []any{s.Workers["a"].BudgetUsed, s.Tasks["t1"].Deaths, s.Tasks["t3"].Deaths, s.Incidents}
 		},
 		`[1,1,0,4]`},
+	{"a failure that counts goes on record", []state.Record{
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: "a", Step: 7, Count: 1},
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: "a", Step: 5, Count: 2},
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("y"), Unit: "a"}},
+		func(s *state.Snapshot) any { return []any{s.Tracks["a"], s.Workers["a"].BudgetUsed} }, `[{"step":7,"signature":"x","count":2},3]`},
+	{"progress ends the row and fills the budget", []state.Record{
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: "a", Step: 7, Count: 1},
+		{Kind: state.KindProgress, Worker: "a", Unit: "a", Step: 9}},
+		func(s *state.Snapshot) any { return []any{s.Tracks["a"], s.Workers["a"].BudgetUsed} }, `[{"step":9},0]`},
+	{"another program has its own track and heartbeat", []state.Record{
+		{Kind: state.KindBeat, Worker: "a", Millis: 900},
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: state.RankUnit("default"), Count: 1},
+		{Kind: state.KindWorker, Worker: "a", Group: "default", Fingerprint: "g"}},
+		func(s *state.Snapshot) any { return []any{s.Tracks, s.Workers["a"].HeartbeatMS} }, `[{},0]`},
+	{"the same program keeps them", []state.Record{
+		{Kind: state.KindBeat, Worker: "a", Millis: 900},
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: "a", Count: 1},
+		{Kind: state.KindWorker, Worker: "a", Group: "default", Fingerprint: "f"}},
+		func(s *state.Snapshot) any { return []any{s.Tracks["a"].Count, s.Workers["a"].HeartbeatMS} }, `[1,900]`},
+	{"a release is a clean slate", []state.Record{
+		{Kind: state.KindFailure, Worker: "a", Cause: signed("x"), Unit: "a", Count: 1}, {Kind: state.KindHold, Worker: "a"}},
+		func(s *state.Snapshot) any { return s.Tracks }, `{}`},
+	{"a notice uses up a number and nothing else", []state.Record{{Kind: state.KindNotice, Worker: "a", Cause: segv, Incident: 4}},
+		func(s *state.Snapshot) any {
+			return []any{s.Incidents, s.Workers["a"].BudgetUsed, s.Tasks["t1"].Deaths}
+		}, `[4,0,0]`},
+	{"a leak is not the tasks' fault", []state.Record{{Kind: state.KindFailure, Worker: "a", Cause: &state.Cause{Kind: state.CauseMemory}}},
+		func(s *state.Snapshot) any { return []any{s.Workers["a"].BudgetUsed, s.Tasks["t1"].Deaths} }, `[1,0]`},
 	{"refill", []state.Record{{Kind: state.KindFailure, Worker: "a"}, {Kind: state.KindRefill, Worker: "a"}},
 		func(s *state.Snapshot) any { return []any{s.Workers["a"].BudgetUsed, s.Tasks["t1"].Deaths} }, `[0,1]`},
 	{"phase opens a chain and moves it", []state.Record{
@@ -216,6 +246,10 @@ func TestCauseString(t *testing.T) {
 		"ended while ProcGuard was away":     {Kind: state.CauseLost},
 		"reported failed":                    {Kind: state.CauseOperator},
 		"unresponsive: no heartbeat":         {Kind: state.CauseUnresponsive, Detail: "no heartbeat"},
+		"no progress: none for 1m":           {Kind: state.CauseNoProgress, Detail: "none for 1m"},
+		"more memory than it may use: 9 GiB": {Kind: state.CauseMemory, Detail: "9 GiB"},
+		"more CPU than it may use":           {Kind: state.CauseCPU},
+		"says in its log that it has failed": {Kind: state.CauseLog},
 	}
 	for want, c := range rows {
 		if got := c.String(); got != want {

@@ -14,6 +14,7 @@ var allKinds = []state.Kind{
 	state.KindStarted, state.KindReady, state.KindExit, state.KindGone, state.KindFailure, state.KindRefill, state.KindPhase,
 	state.KindEpoch, state.KindAssign, state.KindSetAside, state.KindDone, state.KindExclude, state.KindActivate,
 	state.KindHold, state.KindStatus, state.KindFinish,
+	state.KindBeat, state.KindProgress, state.KindNotice,
 }
 
 // anyRecord draws a record with few names, so that many of them fit. Workers
@@ -36,8 +37,11 @@ func anyRecord(t *rapid.T, seq uint64) *state.Record {
 		Moves:    rapid.MapOfN(tasks, workers, 0, 3).Draw(t, "moves"),
 		Culprits: rapid.SliceOfN(workers, 0, 2).Draw(t, "culprits"),
 	}
+	r.Unit = rapid.SampledFrom([]string{"", "a", state.RankUnit("g1")}).Draw(t, "unit")
+	r.Step, r.Millis = rapid.Int64Range(0, 9).Draw(t, "step"), rapid.Int64Range(0, 9).Draw(t, "ms")
+	r.Count = rapid.IntRange(0, 3).Draw(t, "count")
 	if rapid.Bool().Draw(t, "with cause") {
-		r.Cause = &state.Cause{Kind: state.CauseExit, Code: 1}
+		r.Cause = &state.Cause{Kind: state.CauseExit, Code: 1, Signature: rapid.SampledFrom([]string{"", "exit 1"}).Draw(t, "signature")}
 	}
 	if r.Kind == state.KindTask {
 		r.Task = &state.Task{TaskID: tasks.Draw(t, "new task"), WorkerID: workers.Draw(t, "owner"), Weight: 1}
@@ -97,6 +101,7 @@ func text(t *rapid.T, v any) string {
 func TestCloneIsIndependent(t *testing.T) {
 	s := play(t, append(base(),
 		state.Record{Kind: state.KindPhase, Group: "default", Phase: state.StopAll, Culprits: []string{"a"}},
+		state.Record{Kind: state.KindFailure, Worker: "a", Unit: "a", Step: 5},
 		state.Record{Kind: state.KindFinish, Code: 1})...)
 	before := mustJSON(t, s)
 	c := s.Clone()
@@ -106,6 +111,7 @@ func TestCloneIsIndependent(t *testing.T) {
 	c.TaskQueue[0] = "x"
 	c.Recovery["default"].Culprits[0] = "x"
 	c.Finished.Code = 2
+	c.Tracks["a"].Step = 9
 	delete(c.Workers, "b")
 	delete(c.Recovery, "default")
 	if after := mustJSON(t, s); after != before {

@@ -18,7 +18,7 @@ const (
 	KindReady    Kind = "ready"    // Worker, Gen
 	KindExit     Kind = "exit"     // Worker, Gen, Cause, Expected: the process ended
 	KindGone     Kind = "gone"     // Worker, Gen: nothing of the instance is left
-	KindFailure  Kind = "failure"  // Worker, Gen, Cause, Incident: a failure was seen; charges the budget, counts a death against tasks
+	KindFailure  Kind = "failure"  // Worker, Gen, Cause, Incident, Unit, Step, Count: a failure was seen; charges the budget, counts a death against tasks
 	KindRefill   Kind = "refill"   // Worker: healthy long enough, budget is whole again
 	KindPhase    Kind = "phase"    // Group, Phase, Incident, Attempt, Culprits, Why: a chain moves; Steady ends it
 	KindEpoch    Kind = "epoch"    // Epoch
@@ -30,6 +30,9 @@ const (
 	KindHold     Kind = "hold"     // Worker, Held: an operator stopped it, or released it
 	KindStatus   Kind = "status"   // Worker, Status: alive but judged otherwise (zombie), or judged well again
 	KindFinish   Kind = "finish"   // Code, Why: the run ended
+	KindBeat     Kind = "beat"     // Worker, Millis: the longest time between two heartbeats, once enough were seen
+	KindProgress Kind = "progress" // Worker, Unit, Step: further than ever before (Step 0: well for long enough); whole budget, row of failures over
+	KindNotice   Kind = "notice"   // Worker, Gen, Cause, Incident: something was seen that is nobody's failure
 )
 
 // CauseKind classes what ended a worker.
@@ -45,6 +48,25 @@ const (
 	CauseStartup      CauseKind = "startup"      // not ready within startup_timeout
 	CauseLost         CauseKind = "lost"         // it ended while ProcGuard was not there to see how
 	CauseOperator     CauseKind = "operator"     // an operator reported it failed
+	CauseNoProgress   CauseKind = "no_progress"  // its step number did not grow for progress_timeout
+	CauseMemory       CauseKind = "max_memory"   // it uses more memory than it may
+	CauseCPU          CauseKind = "max_cpu"      // it uses more CPU than it may
+	CauseLog          CauseKind = "log"          // its own output says that it has failed
+)
+
+// Class sorts causes by what they say about the program.
+type Class string
+
+// The classes. A cause without one has not been looked at yet.
+const (
+	ClassExec     Class = "exec"     // there was no process
+	ClassStartup  Class = "startup"  // it ended before it was ready or within its first seconds, or was never ready
+	ClassRuntime  Class = "runtime"  // it ended at work
+	ClassHang     Class = "hang"     // it lives and does nothing
+	ClassLimit    Class = "limit"    // it uses more than it may
+	ClassLost     Class = "lost"     // nobody saw how it ended
+	ClassOperator Class = "operator" // a person said so
+	ClassEvicted  Class = "evicted"  // somebody else wanted its place: preemption, eviction, a drained machine
 )
 
 // Cause says why a worker ended, as far as is known.
@@ -54,6 +76,10 @@ type Cause struct {
 	Signal string    `json:"signal,omitempty"` // "SIGKILL"
 	Core   bool      `json:"core,omitempty"`   // core dumped
 	Detail string    `json:"detail,omitempty"` // for people
+	Class  Class     `json:"class,omitempty"`
+	// Signature is the same for failures of the same kind at the same place:
+	// no pids, addresses or times in it.
+	Signature string `json:"signature,omitempty"`
 }
 
 // Record is one change. Time is milliseconds since the Unix epoch.
@@ -86,6 +112,10 @@ type Record struct {
 	Node        string            `json:"node,omitempty"`
 	Code        int               `json:"code,omitempty"`
 	Why         string            `json:"why,omitempty"`
+	Unit        string            `json:"u,omitempty"`    // key of Snapshot.Tracks
+	Step        int64             `json:"step,omitempty"` // greatest step number ever reported in Unit
+	Count       int               `json:"n,omitempty"`    // how often in a row this failure was seen; 0: it does not count
+	Millis      int64             `json:"ms,omitempty"`
 	Extra       json.RawMessage   `json:"x,omitempty"` // carried, never interpreted
 }
 

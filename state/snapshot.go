@@ -73,6 +73,9 @@ type Worker struct {
 	Standby     bool    `json:"standby"`     // spare: waits until it replaces somebody
 	Held        bool    `json:"held"`        // stopped by an operator, stays so until started by one
 	Fingerprint string  `json:"fingerprint"` // of what was configured; another one resets the budget
+	// HeartbeatMS is the longest time in milliseconds that lay between two
+	// heartbeats of this program, 0 until enough were seen.
+	HeartbeatMS int64 `json:"longest_heartbeat_ms,omitempty"`
 }
 
 // Task is a unit of work that exactly one worker owns at a time.
@@ -95,6 +98,15 @@ type Recovery struct {
 	Culprits []string `json:"culprits"` // failed workers, first one first
 	Since    float64  `json:"since"`    // when the chain began
 	Why      string   `json:"why,omitempty"`
+	Code     int      `json:"code,omitempty"` // exit code of a group that has given up
+}
+
+// Track is how far a worker, or a world of ranks, has got, and how often in a
+// row it has failed in the same way since.
+type Track struct {
+	Step      int64  `json:"step,omitempty"`      // greatest step number at the last failure or progress on record
+	Signature string `json:"signature,omitempty"` // of the last failure that counts
+	Count     int    `json:"count,omitempty"`
 }
 
 // Finish says how a run ended.
@@ -128,8 +140,13 @@ type Snapshot struct {
 	Tasks     map[string]*Task     `json:"tasks"`
 	TaskQueue []string             `json:"task_queue"` // ids of queued tasks, oldest first
 	Recovery  map[string]*Recovery `json:"recovery"`
+	Tracks    map[string]*Track    `json:"tracks,omitempty"` // by unit: a worker's id, or RankUnit of a group
 	Finished  *Finish              `json:"finished,omitempty"`
 }
+
+// RankUnit names the unit that the ranks of a group are together. No worker has
+// such an id.
+func RankUnit(group string) string { return "ranks of " + group }
 
 // New returns the snapshot of a volume that has never been used.
 func New() *Snapshot {
@@ -139,6 +156,7 @@ func New() *Snapshot {
 		Tasks:     map[string]*Task{},
 		TaskQueue: []string{},
 		Recovery:  map[string]*Recovery{},
+		Tracks:    map[string]*Track{},
 	}
 }
 
@@ -163,6 +181,11 @@ func (s *Snapshot) Clone() *Snapshot {
 		d.Culprits = slices.Clone(r.Culprits)
 		c.Recovery[g] = &d
 	}
+	c.Tracks = make(map[string]*Track, len(s.Tracks))
+	for u, t := range s.Tracks {
+		d := *t
+		c.Tracks[u] = &d
+	}
 	if s.Finished != nil {
 		f := *s.Finished
 		c.Finished = &f
@@ -184,6 +207,9 @@ func (s *Snapshot) Normalize() {
 	}
 	if s.TaskQueue == nil {
 		s.TaskQueue = []string{}
+	}
+	if s.Tracks == nil {
+		s.Tracks = map[string]*Track{}
 	}
 	for _, w := range s.Workers {
 		if w != nil && w.AssignedTasks == nil {
@@ -226,6 +252,11 @@ func (s *Snapshot) Validate() error {
 	for _, g := range slices.Sorted(maps.Keys(s.Recovery)) {
 		if s.Recovery[g] == nil {
 			return fmt.Errorf("recovery of group %q: entry is missing", g)
+		}
+	}
+	for _, u := range slices.Sorted(maps.Keys(s.Tracks)) {
+		if t := s.Tracks[u]; t == nil || (t.Count > 0) != (t.Signature != "") {
+			return fmt.Errorf("track of %q: entry is missing or counts failures without a signature", u)
 		}
 	}
 	return s.validateQueue()

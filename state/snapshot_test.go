@@ -66,6 +66,8 @@ func TestValidateFindsContradictions(t *testing.T) {
 		{"queue names an owned one", func(s *state.Snapshot) { s.TaskQueue = []string{"t3", "t1"} }, `"t1"`},
 		{"queue names one twice", func(s *state.Snapshot) { s.TaskQueue = []string{"t3", "t3"} }, `"t3"`},
 		{"queue lacks one", func(s *state.Snapshot) { s.TaskQueue = nil }, "task_queue names 0"},
+		{"nil track", func(s *state.Snapshot) { s.Tracks["a"] = nil }, `track of "a"`},
+		{"count without a signature", func(s *state.Snapshot) { s.Tracks["a"] = &state.Track{Count: 2} }, `track of "a"`},
 		{"nil recovery", func(s *state.Snapshot) { s.Recovery["g"] = nil }, `group "g"`},
 	}
 	for _, row := range rows {

@@ -67,6 +67,12 @@ func sentence(e *Event) (slog.Level, string) {
 		return debug0, e.Worker + " is ready"
 	case fleet.NoteExited:
 		return exitSentence(e)
+	case fleet.NoteSuspected:
+		return warn, fmt.Sprintf("%s is suspected: %s; looking into it before anything is done", e.Worker, e.Cause)
+	case fleet.NoteHung:
+		return bad, fmt.Sprintf("[incident %d] %s hangs, and is left alone (on_hang: notify): %s", e.Incident, e.Worker, e.Cause)
+	case fleet.NoteWell:
+		return info, fmt.Sprintf("%s is well again (%s)", e.Worker, e.Text)
 	case fleet.NoteStopping:
 		return debug0, fmt.Sprintf("%s is asked to stop, pid %d", e.Worker, e.PID)
 	case fleet.NoteKilling:

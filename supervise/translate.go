@@ -20,6 +20,9 @@ func spec(c *config.Config) fleet.Spec {
 			Attempts: c.Recovery.MaxRecoveryAttempts,
 		},
 	}
+	if c.Recovery.NoProgressExit {
+		s.Recovery.SameFailures = c.Recovery.SameFailureLimit
+	}
 	for i := range c.Workers {
 		s.Workers = append(s.Workers, worker(c, &c.Workers[i]))
 	}
@@ -41,7 +44,9 @@ func worker(c *config.Config, w *config.Worker) fleet.Worker {
 		// A number, because the machine knows no system calls.
 		StopSignal: int(w.Stop.Signal), StopToGroup: w.Stop.To == "group", Grace: w.Stop.Grace,
 		NeedsReady: needsReady(&w.Ready), ReadyAfter: w.Ready.After, StartupTimeout: w.StartupTimeout,
-		HeartbeatTimeout: heartbeat, Ranked: w.Launcher == "torch", Standby: w.Standby,
+		HeartbeatTimeout: heartbeat, HeartbeatAuto: w.HeartbeatAuto, HeartbeatFloor: w.HeartbeatFloor,
+		ProgressTimeout: w.ProgressTimeout, Phases: w.Phases, NotifyHang: w.OnHang == "notify", DumpTimeout: w.DumpTimeout,
+		Ranked: w.Launcher == "torch", Standby: w.Standby,
 	}
 	if out.Entry = w.Entry; w.MinReplicas < w.Replicas {
 		out.Least = w.MinReplicas
@@ -58,7 +63,7 @@ var conditions = map[string]fleet.Until{"started": fleet.UntilStarted, "ready": 
 
 // needsReady says that something has to be seen before a worker counts as ready.
 func needsReady(r *config.Ready) bool {
-	return r.HTTP != "" || r.TCP != "" || len(r.Exec) > 0 || r.Log != nil || r.Heartbeat
+	return r.HTTP != "" || r.TCP != "" || len(r.Exec) > 0 || r.Log != nil || r.Heartbeat || r.Notify
 }
 
 // minRanks adds up, by group, how many ranks each entry can do with.

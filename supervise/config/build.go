@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ func (d *decoder) build(c cursor, spec *fileSpec) *Config {
 	names := d.nameWorkers(spec.entries)
 	d.checkPidFiles(spec.entries)
 	d.checkStandby(spec.entries)
+	d.checkWindows(cfg, spec.entries)
 	d.linkEntries(spec.entries, names)
 	deals := d.dealTasks(cfg, spec, names)
 	for _, e := range spec.entries {
@@ -127,6 +129,7 @@ func (e *entry) workers(deals map[string][]string) []Worker {
 		w.CPUAffinity = slices.Clone(e.CPUAffinity)
 		w.Umask, w.Nice, w.HeartbeatTimeout = copied(e.Umask), copied(e.Nice), copied(e.HeartbeatTimeout)
 		w.EnvFiles = slices.Clone(e.EnvFiles)
+		w.Phases, w.Dump = maps.Clone(e.Phases), slices.Clone(e.Dump)
 		e.fillAll(&w, i)
 		list[i] = w
 	}
@@ -156,7 +159,8 @@ func (e *entry) fileEnv(d *decoder) {
 func (e *entry) fillAll(w *Worker, i int) {
 	w.Command = e.fillList(e.Command, i)
 	w.Ready.Exec = e.fillList(e.Ready.Exec, i)
-	for _, s := range []*string{&w.WorkingDir, &w.PIDFile, &w.HealthCheckURL, &w.Ready.HTTP, &w.Ready.TCP} {
+	w.Dump = e.fillList(e.Dump, i)
+	for _, s := range []*string{&w.WorkingDir, &w.PIDFile, &w.HealthCheckURL, &w.ProgressFile, &w.Ready.HTTP, &w.Ready.TCP} {
 		*s = e.fillIn(*s, i)
 	}
 }

@@ -11,6 +11,7 @@ func checkEntry(d *decoder, c cursor, e *entry) {
 	e.Command = e.command.argv(d, e.Shell)
 	d.checkReplicas(e)
 	d.checkTimes(e)
+	d.checkLife(e)
 	if e.Launcher != "torch" {
 		return
 	}
@@ -57,18 +58,22 @@ func (d *decoder) gave(e *entry, key, sub string) bool {
 }
 
 func checkReady(d *decoder, c cursor, r *Ready) {
-	var given []string
+	if given := readyChecks(r); len(given) > 1 {
+		d.fail(c, "", "at most one check beside `after`, got %s", strings.Join(given, " and "))
+	}
+}
+
+// readyChecks names the checks that are asked for.
+func readyChecks(r *Ready) (given []string) {
 	for _, check := range []struct {
 		name string
 		on   bool
-	}{{"http", r.HTTP != ""}, {"tcp", r.TCP != ""}, {"exec", len(r.Exec) > 0}, {"log", r.Log != nil}, {"heartbeat", r.Heartbeat}} {
+	}{{"http", r.HTTP != ""}, {"tcp", r.TCP != ""}, {"exec", len(r.Exec) > 0}, {"log", r.Log != nil}, {"notify", r.Notify}, {"heartbeat", r.Heartbeat}} {
 		if check.on {
 			given = append(given, check.name)
 		}
 	}
-	if len(given) > 1 {
-		d.fail(c, "", "at most one check beside `after`, got %s", strings.Join(given, " and "))
-	}
+	return given
 }
 
 // checkAdapter refuses a bus that strangers could command.

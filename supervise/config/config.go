@@ -46,6 +46,8 @@ type Recovery struct {
 	TaskReassignment    bool
 	RecoveryTimeout     time.Duration
 	MaxRecoveryAttempts int
+	SameFailureLimit    int  // failures alike in a row, without progress; 0: no limit
+	NoProgressExit      bool // whether SameFailureLimit ends the run
 }
 
 // Communication selects the bus.

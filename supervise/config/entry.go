@@ -26,6 +26,7 @@ type entry struct {
 	deps      []depSpec
 	tasks     []taskSpec
 	minimum   int // min_replicas, 0 when not given
+	beat      beatSpec
 	marks     map[string]*yaml.Node
 }
 

@@ -21,7 +21,8 @@ type tables struct {
 var table = sync.OnceValue(func() *tables {
 	task := taskSection()
 	backoff, stop, ready := backoffSection(), stopSection(), readySection()
-	worker := workerSection(task, backoff, stop, ready)
+	patterns, clean := logPatternSection(), cleanSection()
+	worker := workerSection(task, backoff, stop, ready, lifeKeys(patterns, clean))
 	monitoring, recovery, adapter := monitoringSection(), recoverySection(), adapterSection()
 	communication := communicationSection(adapter)
 	logging, logs, state, control := loggingSection(), logsSection("logs"), stateSection(), controlSection()
@@ -40,7 +41,7 @@ var table = sync.OnceValue(func() *tables {
 			{name: "state", kind: state, effect: "What survives a restart of the container.", at: func(f *fileSpec) any { return &f.State }},
 			{name: "control", kind: control, effect: "The door for `procguard status` and the other verbs.", at: func(f *fileSpec) any { return &f.Control }},
 		}}
-	return &tables{root, worker, []*sectionInfo{root.info(), worker.info(), backoff.info(), stop.info(), ready.info(), task.info(),
+	return &tables{root, worker, []*sectionInfo{root.info(), worker.info(), backoff.info(), stop.info(), ready.info(), patterns.info(), clean.info(), task.info(),
 		monitoring.info(), recovery.info(), communication.info(), adapter.info(), logging.info(), logs.info(), state.info(), control.info()}}
 })
 
@@ -66,12 +67,14 @@ func monitoringSection() *section[Monitoring] {
 }
 
 func recoverySection() *section[Recovery] {
-	return &section[Recovery]{name: "recovery", later: []string{"same_failure_limit", "no_progress_exit"}, keys: []key[Recovery]{
+	return &section[Recovery]{name: "recovery", keys: []key[Recovery]{
 		{name: "enable_auto_recovery", kind: boolean, def: "true", effect: "Whether a failure starts the recovery chain at all.", example: "false", at: func(r *Recovery) any { return &r.EnableAutoRecovery }},
 		{name: "stop_all_on_failure", kind: boolean, def: "true", effect: "Stop the failed worker's whole `group` (true) or only the failed one.", example: "false", at: func(r *Recovery) any { return &r.StopAllOnFailure }},
 		{name: "task_reassignment", kind: boolean, def: "true", effect: "Whether a failed worker's tasks go to healthy ones of its group and type. Without it they stay with it, and losing it for good ends the run.", example: "false", at: func(r *Recovery) any { return &r.TaskReassignment }},
 		{name: "recovery_timeout", kind: someSeconds, def: "60.0", effect: "Time for the group to be back, from the restart on. What was asked for is added: `restart_delay`, and the start-up time of a worker with a readiness check.", example: "5m", at: func(r *Recovery) any { return &r.RecoveryTimeout }},
 		{name: "max_recovery_attempts", kind: integer(1, math.MaxInt), def: "3", effect: "Passes through the chain that may run out of `recovery_timeout` in a row before ProcGuard gives up (exit 10).", example: "10", at: func(r *Recovery) any { return &r.MaxRecoveryAttempts }},
+		{name: "same_failure_limit", kind: integer(0, math.MaxInt), def: "3", effect: "A worker, or a world of ranks, that fails this often in a row in the same way without progress in between, and that the others cannot do without, ends the run with 93. Progress is a greater step than ever before; for those that tell no steps, being healthy for `backoff.reset_after`. Failed starts do not count: `max_restarts` bounds them. 0: never.", example: "5", at: func(r *Recovery) any { return &r.SameFailureLimit }},
+		{name: "no_progress_exit", kind: boolean, def: "true", effect: "Whether `same_failure_limit` ends the run at all.", example: "false", at: func(r *Recovery) any { return &r.NoProgressExit }},
 	}}
 }
 

@@ -197,7 +197,7 @@ func duration(unit time.Duration, least time.Duration) valueKind[time.Duration] 
 
 func durationHint(text string) string {
 	if strings.EqualFold(text, "auto") {
-		return "`auto` is not supported yet by this version"
+		return "`auto` is for heartbeat_timeout of a worker or of `defaults`"
 	}
 	return ""
 }

@@ -69,8 +69,9 @@ func exampleFile(base, section, name, example string) string {
 		return base + "  - {worker_id: spare, " + line + "}\n"
 	case section == "workers[]":
 		extra := ""
-		if name == "min_replicas" {
-			extra = "\n    replicas: 2"
+		if needs := map[string]string{"min_replicas": "replicas: 2", "health_check_body": "health_check_url: http://localhost/",
+			"heartbeat_floor": "heartbeat_timeout: auto", "max_cpu_window": "max_cpu: 100"}[name]; needs != "" {
+			extra = "\n    " + needs
 		}
 		return base + "  - worker_id: w\n    " + line + extra + "\n"
 	case strings.HasPrefix(section, "workers[]."):

@@ -38,7 +38,7 @@ func TestDurations(t *testing.T) {
 		refused(t, "restart_delay: "+text, "restart_delay: expected a number of seconds or a duration such as 500ms, got ")
 	}
 	refused(t, "restart_delay:", "got nothing")
-	refused(t, "heartbeat_timeout: auto", "`auto` is not supported yet by this version")
+	refused(t, "startup_timeout: auto", "`auto` is for heartbeat_timeout of a worker or of `defaults`")
 }
 
 // TestAdapterTimeout is the one bare number that is not in seconds.

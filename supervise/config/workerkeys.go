@@ -1,19 +1,17 @@
 package config
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
 // workerSection is every key of a worker. Defaults are the seed document's where it
 // has the key.
-func workerSection(task *section[taskSpec], backoff *section[Backoff], stop *section[Stop], ready *section[Ready]) *section[entry] {
+func workerSection(task *section[taskSpec], backoff *section[Backoff], stop *section[Stop], ready *section[Ready], life []key[entry]) *section[entry] {
 	keys := append(processKeys(), fleetKeys(task)...)
 	keys = append(keys, policyKeys(backoff, stop, ready)...)
+	keys = append(keys, life...)
 	return &section[entry]{
 		name: "workers[]", effect: "One entry per worker, or per set of equal workers with `replicas`.",
 		keys: append(keys, limitKeys()...), marks: (*entry).mark, inherited: (*entry).has, check: checkEntry,
-		later: []string{"action", "clean_shm", "dump", "dump_signal", "match", "max_cpu", "max_memory", "node", "phases", "progress"},
+		later: []string{"match", "node"},
 	}
 }
 
@@ -46,7 +44,7 @@ func fleetKeys(task *section[taskSpec]) []key[entry] {
 	return []key[entry]{
 		{name: "worker_type", kind: nameKind("a type"), def: "default", effect: "Tasks move only between workers of one type.", example: "training", aka: []string{"type"}, at: func(e *entry) any { return &e.Type }},
 		{name: "group", kind: nameKind("a group"), def: "default", effect: "Failure domain: when one of it fails, all of it is stopped and restarted.", example: "ranks", at: func(e *entry) any { return &e.Group }},
-		{name: "replicas", kind: integer(1, MaxWorkers), defDoc: "one worker, named `worker_id`", effect: "Number of equal workers. `{index}` and `{worker_id}` are then filled in in `command`, `env`, `working_dir`, `pid_file`, `health_check_url` and `ready`.", example: "4", aka: []string{"numprocs", "num_procs", "instances", "nproc", "nproc_per_node", "scale"}, at: func(e *entry) any { return &e.replicas }},
+		{name: "replicas", kind: integer(1, MaxWorkers), defDoc: "one worker, named `worker_id`", effect: "Number of equal workers. `{index}` and `{worker_id}` are then filled in in `command`, `env`, `working_dir`, `pid_file`, `health_check_url`, `progress_file`, `dump` and `ready`.", example: "4", aka: []string{"numprocs", "num_procs", "instances", "nproc", "nproc_per_node", "scale"}, at: func(e *entry) any { return &e.replicas }},
 		{name: "min_replicas", kind: integer(1, MaxWorkers), defDoc: "`replicas`", effect: "Fewest replicas with which the entry goes on when others are out of restarts.", example: "2", at: func(e *entry) any { return &e.minimum }},
 		{name: "launcher", kind: launcherKind(), def: "none", effect: "`torch` gives the replicas the environment that torchrun gives its ranks.", example: "torch", at: func(e *entry) any { return &e.Launcher }},
 		{name: "standby", kind: boolean, def: "false", effect: "Started only to take the place of a worker that is out of restarts.", example: "true", at: func(e *entry) any { return &e.Standby }},
@@ -64,8 +62,6 @@ func policyKeys(backoff *section[Backoff], stop *section[Stop], ready *section[R
 		{name: "stop", kind: stop, effect: "How the worker is asked to stop.", at: func(e *entry) any { return &e.Stop }},
 		{name: "ready", kind: ready, effect: "When a started worker counts as ready. At most one check besides `after`.", at: func(e *entry) any { return &e.Ready }},
 		{name: "startup_timeout", kind: someSeconds, def: "600", effect: "Time for a worker with a readiness check to become ready; then it counts as failed.", example: "20m", at: func(e *entry) any { return &e.StartupTimeout }},
-		{name: "heartbeat_timeout", kind: optional[time.Duration]{someSeconds}, defDoc: "`monitoring.heartbeat_timeout`", effect: "As under `monitoring`, for this worker.", example: "30", at: func(e *entry) any { return &e.HeartbeatTimeout }},
-		{name: "health_check_url", kind: httpURL, defDoc: "none", effect: "URL asked every `monitoring.interval`; an answer other than 2xx is a sign of trouble.", example: "http://127.0.0.1:8080/healthz", at: func(e *entry) any { return &e.HealthCheckURL }},
 	}
 }
 
@@ -104,6 +100,7 @@ func readySection() *section[Ready] {
 		{name: "tcp", kind: tcpAddr, defDoc: "none", effect: "Address that must accept; a port alone is on 127.0.0.1.", example: "127.0.0.1:6379", at: func(r *Ready) any { return &r.TCP }},
 		{name: "exec", kind: execKind{}, defDoc: "none", effect: "Command that must exit 0.", example: "[test, -e, /tmp/up]", at: func(r *Ready) any { return &r.Exec }},
 		{name: "log", kind: pattern, defDoc: "none", effect: "Regular expression that a line of output must match.", example: "listening on port [0-9]+", at: func(r *Ready) any { return &r.Log }},
+		{name: "notify", kind: boolean, def: "false", effect: "The worker must have said `READY=1` on `NOTIFY_SOCKET`.", example: "true", at: func(r *Ready) any { return &r.Notify }},
 		{name: "heartbeat", kind: boolean, def: "false", effect: "The first heartbeat must have come.", example: "true", at: func(r *Ready) any { return &r.Heartbeat }},
 	}}
 }

@@ -64,6 +64,15 @@ type Retask struct {
 	Gen    uint64
 }
 
+// Dump asks for evidence of a living worker that has been judged, before
+// anything is done to it. It is answered by Dumped; the worker's DumpTimeout
+// bounds the wait. Where nothing will be done to it nobody waits for the answer.
+type Dump struct {
+	Worker string
+	Gen    uint64
+	Cause  state.Cause
+}
+
 // Emit tells whoever listens.
 type Emit struct{ Note Note }
 
@@ -80,6 +89,7 @@ func (Adopt) action()   {}
 func (Signal) action()  {}
 func (Kill) action()    {}
 func (Retask) action()  {}
+func (Dump) action()    {}
 func (Emit) action()    {}
 func (Exit) action()    {}
 
@@ -109,6 +119,10 @@ const (
 	NoteStopAll   NoteKind = "stop"     // the whole fleet stops; Text says why
 	NoteFinished  NoteKind = "finished" // Text says why, Code
 	NoteRestarted NoteKind = "restart"  // an exit that is no failure; comes back after Delay
+
+	NoteSuspected NoteKind = "suspected" // Cause: judged while alive; dumped first, for at most Delay
+	NoteHung      NoteKind = "hung"      // Cause, Incident: judged, and nothing is done about it
+	NoteWell      NoteKind = "well"      // Cause, Incident: a verdict is taken back; Text says by which sign
 )
 
 // Note is an event for people and programs that watch. The zero value of a

@@ -23,9 +23,9 @@ func (f *Fleet) boot(b Boot) {
 	}
 	changed := f.register()
 	left := f.meet(b.Survivors)
-	if why := f.gaveUpBefore(prior); why != "" {
+	if code, why := f.gaveUpBefore(prior); why != "" {
 		if !changed {
-			f.beginEnd(&ending{code: 10, why: why, final: true})
+			f.beginEnd(&ending{code: code, why: why, final: true})
 			return
 		}
 		f.forgive()
@@ -43,17 +43,23 @@ func (f *Fleet) boot(b Boot) {
 	}
 }
 
-// gaveUpBefore is why the last run ended without success, "" if it did not end.
-func (f *Fleet) gaveUpBefore(prior *state.Finish) string {
+// gaveUpBefore is how and why the last run ended without success, "" if it did
+// not end.
+func (f *Fleet) gaveUpBefore(prior *state.Finish) (code int, why string) {
 	if prior != nil && prior.Code != 0 {
-		return strings.TrimPrefix(prior.Why, "before: ")
+		return prior.Code, strings.TrimPrefix(prior.Why, "before: ")
 	}
 	for _, g := range f.glist {
-		if r := f.snap.Recovery[g.name]; r != nil && r.Phase == state.GaveUp {
-			return "gave up on group " + g.name + ": " + r.Why
+		r := f.snap.Recovery[g.name]
+		switch {
+		case r == nil || r.Phase != state.GaveUp:
+		case r.Code == NoProgress:
+			return r.Code, r.Why
+		default:
+			return 10, "gave up on group " + g.name + ": " + r.Why
 		}
 	}
-	return ""
+	return 0, ""
 }
 
 // forgive opens the groups that gave up: the configuration has changed since.
@@ -66,7 +72,7 @@ func (f *Fleet) forgive() {
 		}
 		f.record(state.Record{Kind: state.KindPhase, Group: name})
 		for _, w := range f.order {
-			if w.g.name == name && (w.state == excluded || f.spent(w)) && !w.d.Held {
+			if w.g.name == name && (w.state == excluded || f.spent(w) || f.track(w).Count > 0) && !w.d.Held {
 				f.record(state.Record{Kind: state.KindHold, Worker: w.spec.ID})
 				f.enter(w, idle)
 			}
@@ -105,6 +111,9 @@ func (f *Fleet) admit(spec Worker) (changed bool) {
 	w := f.workers[spec.ID]
 	if w != nil {
 		f.count(w, -1)
+	}
+	if changed {
+		delete(f.steps, spec.unit())
 	}
 	if changed || d.Group != spec.Group {
 		f.record(state.Record{Kind: state.KindWorker, Worker: spec.ID, Group: spec.Group, Fingerprint: spec.Fingerprint,
@@ -253,7 +262,7 @@ func (f *Fleet) adopt(w *worker, s Survivor) {
 	}
 	was := w.state
 	f.enter(w, running)
-	w.ready = time.Time{}
+	w.ready, w.life = time.Time{}, life{born: time.UnixMilli(int64(w.d.StartTime * 1000))}
 	if w.d.ReadyTime > 0 {
 		w.ready = time.UnixMilli(int64(w.d.ReadyTime * 1000))
 	}

@@ -19,7 +19,15 @@ func (f *Fleet) charge(w *worker, c state.Cause, incident uint64) {
 		// must not be found used up when recovery is switched on.
 		f.record(state.Record{Kind: state.KindRefill, Worker: w.spec.ID})
 	}
-	f.record(state.Record{Kind: state.KindFailure, Worker: w.spec.ID, Gen: w.d.Generation, Cause: &c, Incident: incident})
+	r := state.Record{Kind: state.KindFailure, Worker: w.spec.ID, Gen: w.d.Generation, Cause: &c, Incident: incident}
+	r.Unit, r.Step = w.unit(), f.furthest(w)
+	if f.counts(c) {
+		r.Count = f.inARow(w, c)
+	}
+	if r.Step == 0 && r.Count == 0 {
+		r.Unit = ""
+	}
+	f.record(r)
 }
 
 // refill is called when a process ends, or is asked to: its health is known
@@ -28,13 +36,29 @@ func (f *Fleet) refill(w *worker) {
 	if f.refilled(w) {
 		f.record(state.Record{Kind: state.KindRefill, Worker: w.spec.ID})
 	}
+	if f.recovered(w) && f.track(w).Count > 0 {
+		f.record(state.Record{Kind: state.KindProgress, Worker: w.spec.ID, Unit: w.unit()})
+	}
 	w.ready = time.Time{}
 }
 
-// refilled says that this process was ready for reset_after.
-func (f *Fleet) refilled(w *worker) bool {
-	after := w.spec.Backoff.ResetAfter
-	return after > 0 && w.d.BudgetUsed > 0 && !w.ready.IsZero() && f.now.Sub(w.ready) >= after
+// refilled says that this process has earned a whole budget.
+func (f *Fleet) refilled(w *worker) bool { return w.d.BudgetUsed > 0 && f.sound(w) }
+
+// recovered says that this process has ended a row of failures by a long life.
+// Whoever tells its steps is taken at its word instead: an hour of repeating the
+// same ones is no progress.
+func (f *Fleet) recovered(w *worker) bool { return f.sound(w) && f.furthest(w) == 0 }
+
+// sound says that this process was ready, and well, for reset_after. The time in
+// which a hang was found does not count, or a slow check would make every hang
+// look like a long life.
+func (f *Fleet) sound(w *worker) bool {
+	after, until := w.spec.Backoff.ResetAfter, f.now
+	if w.verdict != nil && w.verdict.sick.Before(until) {
+		until = w.verdict.sick
+	}
+	return after > 0 && !w.ready.IsZero() && until.Sub(w.ready) >= after
 }
 
 // spent says that w may not be started again.
@@ -74,12 +98,19 @@ func (f *Fleet) exclude(w *worker) {
 	f.record(state.Record{Kind: state.KindExclude, Worker: w.spec.ID, Why: why})
 	f.enter(w, excluded)
 	f.note(w, Note{Kind: NoteExcluded, Text: why})
+	if spare := f.spareFor(w); spare != nil {
+		f.replace(w, spare)
+	}
+}
+
+// spareFor is a standby that could take w's place, nil if there is none.
+func (f *Fleet) spareFor(w *worker) *worker {
 	for _, m := range w.g.members {
 		if m.d.Standby && !m.d.Held && m.state == idle && m.spec.Type == w.spec.Type && m.spec.Ranked == w.spec.Ranked {
-			f.replace(w, m)
-			return
+			return m
 		}
 	}
+	return nil
 }
 
 func (f *Fleet) replace(w, spare *worker) {

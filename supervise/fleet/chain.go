@@ -23,6 +23,7 @@ type group struct {
 	longest  time.Duration // the longest start that its members asked for
 	world    int           // ranks of the current epoch
 	meeting  string        // names the ranks' rendezvous
+	code     int           // exit code, once it has given up
 }
 
 // ending counts the members that are on their way down.
@@ -40,7 +41,7 @@ func (g *group) culpritIDs() []string {
 func (f *Fleet) phase(g *group, p state.Phase, why string) {
 	g.phase = p
 	f.record(state.Record{Kind: state.KindPhase, Group: g.name, Phase: p, Incident: g.incident,
-		Attempt: g.attempt, Culprits: g.culpritIDs(), Why: why})
+		Attempt: g.attempt, Culprits: g.culpritIDs(), Why: why, Code: g.code})
 	shown := p
 	if p == state.Steady {
 		shown = state.Completed
@@ -49,20 +50,9 @@ func (f *Fleet) phase(g *group, p state.Phase, why string) {
 		Attempt: g.attempt, Epoch: f.snap.Epoch, Text: why}})
 }
 
-// failAlive is fail for a worker that lives and has to be stopped.
-func (f *Fleet) failAlive(w *worker, c state.Cause) {
-	if f.ending != nil || !f.spec.Recovery.Auto {
-		f.judge(w, c)
-		return
-	}
-	f.fail(w, c)
-}
-
 // judge writes down what nobody will act on.
 func (f *Fleet) judge(w *worker, c state.Cause) {
-	if c.Kind == state.CauseZombie && w.d.Status != state.Zombie {
-		f.record(state.Record{Kind: state.KindStatus, Worker: w.spec.ID, Status: state.Zombie})
-	}
+	f.markZombie(w, c)
 	f.note(w, Note{Kind: NotePhase, Phase: state.Detected, PID: w.d.PID, Cause: &c, Culprit: true, Text: "alive, and nothing is done about it"})
 }
 
@@ -70,6 +60,7 @@ func (f *Fleet) judge(w *worker, c state.Cause) {
 // taken down now.
 func (f *Fleet) fail(w *worker, c state.Cause) {
 	g := w.g
+	c = f.classed(w, c)
 	switch {
 	case f.ending != nil:
 	case !f.spec.Recovery.Auto:
@@ -155,9 +146,10 @@ func (f *Fleet) stopEvery(g *group, w *worker, c *state.Cause) {
 
 // relapse is a failure while the group comes back. Only that worker is tried
 // again, or a large group would never converge; unless the others cannot go on
-// without it (ranks that have met), or it has no tries left.
+// without it (ranks that have met), or it has no tries left, or it has failed so
+// often in the same way that the group has to think again.
 func (f *Fleet) relapse(g *group, w *worker, c state.Cause) {
-	if (w.spec.Ranked && c.Kind != state.CauseSpawn) || f.willBeSpent(w) {
+	if (w.spec.Ranked && c.Kind != state.CauseSpawn) || f.willBeSpent(w) || f.willBeStalled(w, c) {
 		f.open(g, w, c)
 		return
 	}
@@ -199,7 +191,7 @@ func (f *Fleet) advance(g *group) {
 			f.reassign(g)
 		case g.phase == state.Restart && g.ending()+g.n[waiting]+g.n[spawning] == 0:
 			f.phase(g, state.Verify, "")
-		case g.phase == state.Verify && g.ending()+g.n[waiting]+g.n[spawning]+g.n[starting] == 0:
+		case g.phase == state.Verify && g.ending()+g.n[waiting]+g.n[spawning]+g.n[starting]+g.n[suspect] == 0:
 			f.complete(g)
 		default:
 			return
@@ -216,13 +208,19 @@ func (f *Fleet) complete(g *group) {
 // reassign decides who comes back and who owns what, then restarts.
 func (f *Fleet) reassign(g *group) {
 	for _, w := range g.culprits {
+		if why := f.stalled(w); why != "" {
+			f.giveUp(g, NoProgress, why)
+			return
+		}
+	}
+	for _, w := range g.culprits {
 		if f.spent(w) && !w.d.Excluded {
 			f.exclude(w)
 		}
 	}
 	f.redeal(g)
 	if why := f.unviable(g); why != "" {
-		f.giveUp(g, why)
+		f.giveUp(g, 10, why)
 		return
 	}
 	f.record(state.Record{Kind: state.KindEpoch, Epoch: f.snap.Epoch + 1})
@@ -313,7 +311,7 @@ func (f *Fleet) overdue(g *group) {
 		what += fmt.Sprintf(" and %d more", len(late)-5)
 	}
 	if g.attempt >= f.spec.Recovery.Attempts {
-		f.giveUp(g, fmt.Sprintf("not back after %d attempts: %s", g.attempt, what))
+		f.giveUp(g, 10, fmt.Sprintf("not back after %d attempts: %s", g.attempt, what))
 		return
 	}
 	g.attempt++

@@ -26,7 +26,7 @@ func (f *Fleet) hold(w *worker, force bool) {
 
 // startWorker brings w back whatever it was ruled out for.
 func (f *Fleet) startWorker(w *worker) {
-	if w.d.Held || w.d.Excluded || w.d.Done || w.d.BudgetUsed > 0 {
+	if w.d.Held || w.d.Excluded || w.d.Done || w.d.BudgetUsed > 0 || f.track(w).Count > 0 {
 		f.count(w, -1)
 		f.record(state.Record{Kind: state.KindHold, Worker: w.spec.ID})
 		f.count(w, +1)
@@ -88,11 +88,18 @@ func (f *Fleet) restartHealthy(exclude []string) {
 	}
 }
 
-// report takes an operator's word that w has failed.
+// report takes an operator's word that w has failed. It is not dumped first: who
+// says so knows why.
 func (f *Fleet) report(w *worker, detail string) {
-	if w.state == starting || w.state == running {
-		f.failAlive(w, state.Cause{Kind: state.CauseOperator, Detail: detail})
+	if !w.lives() {
+		return
 	}
+	c := state.Cause{Kind: state.CauseOperator, Detail: detail, Class: state.ClassOperator}
+	if f.ending != nil || !f.spec.Recovery.Auto {
+		f.judge(w, c)
+		return
+	}
+	f.fail(w, c)
 }
 
 // CanReload says why spec cannot be taken over now, nil if it can.

@@ -6,6 +6,10 @@
 // same machine runs under the supervisor, in the transcripts of testdata, under
 // the fuzzer and in the simulation.
 //
+// What is found out about a living worker goes through one gate: observe, dump,
+// act (suspect.go). A sign of life that contradicts the verdict withdraws it as
+// long as nothing has been done.
+//
 // It owns every worker's status, budget and deadline, each group's phase, and
 // who owns which task. Only the functions named to… in states.go assign a
 // worker's state, only (*Fleet).phase assigns a group's.
@@ -15,7 +19,9 @@
 // first must be on disk (or known to be impossible for now) before the rest is
 // carried out. After each Spawn it gives back Started or SpawnFailed; after each
 // Started one Exited, and one Gone unless the Exited said so already; what an
-// Exited leaves behind it kills by itself. When
+// Exited leaves behind it kills by itself. After a Dump it gives back Dumped, or
+// lets the time for it run out. A Judged that still holds may be said again: it
+// counts once, and not while the worker has asked for time. When
 // Deadline has come it calls Step with Tick. Events of other generations may
 // come at any time; they are dropped in one place, (*Fleet).find.
 package fleet

@@ -1,6 +1,10 @@
 package fleet
 
-import "github.com/procguard/procguard/state"
+import (
+	"time"
+
+	"github.com/procguard/procguard/state"
+)
 
 // Event is something that happened. The set is closed.
 type Event interface{ event() }
@@ -47,6 +51,9 @@ type Exited struct {
 	Sent   bool // we had signalled it before it died
 	Gone   bool // and nothing else of it is left
 	Detail string
+
+	Class     state.Class // if the caller knows better than the machine: evicted
+	Signature string      // likewise; see state.Cause
 }
 
 // Gone says that nothing of an instance is left, some time after its Exited.
@@ -67,11 +74,58 @@ type Alive struct {
 	Gen    uint64
 }
 
-// Judged says that a living worker is not well (Unresponsive, Zombie).
+// Judged says that a living worker is not well: unresponsive, zombie, beyond a
+// limit, failed by its own word. It may be said again as long as it holds; while
+// the worker is in a phase that it announced, silence is not held against it.
 type Judged struct {
 	Worker string
 	Gen    uint64
 	Cause  state.Cause
+	For    time.Duration // how long it has been so, as far as is known
+}
+
+// Cleared takes back what Judged said: it does not hold any more.
+type Cleared struct {
+	Worker string
+	Gen    uint64
+}
+
+// Extended says that a worker asks for time: whichever deadline of its start,
+// its heartbeat, its progress or its stop is running now comes no earlier than
+// after For, at most a week.
+type Extended struct {
+	Worker string
+	Gen    uint64
+	For    time.Duration
+}
+
+// Phased says that a worker has begun a long phase, or, with an empty Name, has
+// ended it. While it lasts Timeout replaces the heartbeat timeout; 0 is the one
+// configured for that name. Another phase or Ready ends it, a heartbeat does not.
+type Phased struct {
+	Worker  string
+	Gen     uint64
+	Name    string
+	Timeout time.Duration
+}
+
+// Progressed tells the number of a worker's newest step.
+type Progressed struct {
+	Worker string
+	Gen    uint64
+	Step   int64
+}
+
+// Stopping says that a worker is about to end by itself.
+type Stopping struct {
+	Worker string
+	Gen    uint64
+}
+
+// Dumped answers Dump: the evidence is safe, or cannot be had.
+type Dumped struct {
+	Worker string
+	Gen    uint64
 }
 
 // Tick says that Deadline has come.
@@ -122,6 +176,12 @@ func (Gone) event()           {}
 func (Ready) event()          {}
 func (Alive) event()          {}
 func (Judged) event()         {}
+func (Cleared) event()        {}
+func (Extended) event()       {}
+func (Phased) event()         {}
+func (Progressed) event()     {}
+func (Stopping) event()       {}
+func (Dumped) event()         {}
 func (Tick) event()           {}
 func (Batch) event()          {}
 func (StopFleet) event()      {}

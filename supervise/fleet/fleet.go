@@ -18,8 +18,9 @@ type Fleet struct {
 	glist   []*group // in the order of first mention
 
 	alarms alarms
-	n      [nStates]int // workers by state
-	spares int          // idle standbys: the fleet may finish without them
+	n      [nStates]int     // workers by state
+	steps  map[string]int64 // greatest step of each unit, as far as it is not on record
+	spares int              // idle standbys: the fleet may finish without them
 	booted bool
 	ending *ending // set once the whole fleet stops
 	exited bool
@@ -29,6 +30,8 @@ type Fleet struct {
 	recs []state.Record
 	sync bool
 	acts []Action
+
+	again bool // the event is to be seen once more, by the state it has led to
 }
 
 // ending is why and how the fleet stops.
@@ -50,7 +53,7 @@ func New(spec Spec, snap *state.Snapshot) (*Fleet, error) {
 	if err := snap.Validate(); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	f := &Fleet{spec: spec, snap: snap, workers: map[string]*worker{}, groups: map[string]*group{}}
+	f := &Fleet{spec: spec, snap: snap, workers: map[string]*worker{}, groups: map[string]*group{}, steps: map[string]int64{}}
 	return f, nil
 }
 
@@ -88,6 +91,10 @@ func (f *Fleet) take(e Event) {
 	if id, gen, kind, ok := about(e); ok {
 		if w := f.find(id, gen); w != nil {
 			table[w.state][kind](f, w, e)
+			if f.again {
+				f.again = false
+				table[w.state][kind](f, w, e)
+			}
 			f.settle(w)
 		}
 		return
@@ -174,6 +181,7 @@ var durable = map[state.Kind]bool{
 	state.KindRun: true, state.KindSpawn: true, state.KindFailure: true, state.KindPhase: true,
 	state.KindEpoch: true, state.KindAssign: true, state.KindSetAside: true, state.KindDone: true,
 	state.KindExclude: true, state.KindActivate: true, state.KindHold: true, state.KindFinish: true,
+	state.KindNotice: true,
 }
 
 // needsDisk: what a lost record costs. The last two phases are facts as well: a
@@ -200,7 +208,7 @@ func (f *Fleet) note(w *worker, n Note) {
 }
 
 func (f *Fleet) alive() int {
-	return f.n[spawning] + f.n[starting] + f.n[running] + f.n[stopping] + f.n[sweeping]
+	return f.n[spawning] + f.n[starting] + f.n[running] + f.n[suspect] + f.n[stopping] + f.n[sweeping]
 }
 
 // finish ends the run when nothing is left that could change.

@@ -234,16 +234,21 @@ func told(t *testing.T, seed int64) string {
 // TestCheckSees: an invariant that cannot fail would be worth nothing.
 func TestCheckSees(t *testing.T) {
 	for name, spoil := range map[string]func(*Fleet, *worker){
-		"a counter":         func(f *Fleet, w *worker) { f.n[running]++ },
-		"a group's counter": func(f *Fleet, w *worker) { w.g.n[running]-- },
-		"a foreign part":    func(f *Fleet, w *worker) { d := *w.d; w.d = &d },
-		"too much budget":   func(f *Fleet, w *worker) { w.d.BudgetUsed = 9 },
-		"runs though done":  func(f *Fleet, w *worker) { w.d.Done = true },
-		"doomed alive":      func(f *Fleet, w *worker) { w.doomed = true },
-		"unbounded stop":    func(f *Fleet, w *worker) { f.enter(w, stopping) },
-		"a forgotten fail":  func(f *Fleet, w *worker) { f.enter(w, failed) },
-		"a phase by itself": func(f *Fleet, w *worker) { w.g.phase = state.Verify },
-		"a lost task":       func(f *Fleet, w *worker) { f.snap.Tasks["t"].WorkerID = "b" },
+		"a counter":          func(f *Fleet, w *worker) { f.n[running]++ },
+		"a group's counter":  func(f *Fleet, w *worker) { w.g.n[running]-- },
+		"a foreign part":     func(f *Fleet, w *worker) { d := *w.d; w.d = &d },
+		"too much budget":    func(f *Fleet, w *worker) { w.d.BudgetUsed = 9 },
+		"runs though done":   func(f *Fleet, w *worker) { w.d.Done = true },
+		"doomed alive":       func(f *Fleet, w *worker) { w.doomed = true },
+		"unbounded stop":     func(f *Fleet, w *worker) { f.enter(w, stopping) },
+		"a forgotten fail":   func(f *Fleet, w *worker) { f.enter(w, failed) },
+		"a phase by itself":  func(f *Fleet, w *worker) { w.g.phase = state.Verify },
+		"an unbounded dump":  func(f *Fleet, w *worker) { w.verdict, w.before = &verdict{}, running; f.enter(w, suspect) },
+		"a dump for nothing": func(f *Fleet, w *worker) { w.before = running; f.enter(w, suspect); f.alarm(w, time.Hour) },
+		"a forgotten clock":  func(f *Fleet, w *worker) { w.beatBy = epoch0 },
+		"a wrong clock":      func(f *Fleet, w *worker) { f.alarm(w, time.Hour) },
+		"a stray track":      func(f *Fleet, w *worker) { f.snap.Tracks["nobody"] = &state.Track{} },
+		"a lost task":        func(f *Fleet, w *worker) { f.snap.Tasks["t"].WorkerID = "b" },
 	} {
 		f, err := New(mustSpec(t, "worker a,b\ntask t owner=a"), state.New())
 		if err != nil {

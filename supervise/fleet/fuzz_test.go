@@ -53,7 +53,8 @@ type scene struct {
 func (t *tape) spec() Spec {
 	s := Spec{Node: "n", MinRanks: map[string]int{}, Recovery: Recovery{
 		Auto: t.next(8) != 1, StopAll: t.next(4) != 1, Reassign: t.next(4) != 1,
-		Timeout: pick(t, time.Minute, time.Second, 10*time.Second), Attempts: 1 + t.next(9)}}
+		Timeout: pick(t, time.Minute, time.Second, 10*time.Second), Attempts: 1 + t.next(9),
+		SameFailures: pick(t, 0, 0, 1, 2)}}
 	for i := range 1 + t.next(6) {
 		s.Workers = append(s.Workers, t.worker(&s, i))
 	}
@@ -77,7 +78,8 @@ func (t *tape) worker(s *Spec, i int) Worker {
 		Backoff:    Backoff{Factor: pick(t, 1, 2.5), Jitter: pick(t, 0, 0.5), Max: pick(t, 0, 20*time.Second), ResetAfter: pick(t, 0, 30*time.Second)},
 		StopSignal: 15, StopToGroup: t.next(3) == 1, Grace: pick(t, time.Second, 0, 30*time.Second),
 		NeedsReady: t.next(3) == 1, ReadyAfter: pick(t, 0, 2*time.Second), StartupTimeout: pick(t, 5*time.Second, 0),
-		HeartbeatTimeout: pick(t, 0, 5*time.Second), Ranked: t.next(3) == 1, Standby: t.next(6) == 1}
+		HeartbeatTimeout: pick(t, 0, 5*time.Second), HeartbeatAuto: t.next(5) == 1, HeartbeatFloor: 3 * time.Second, ProgressTimeout: pick(t, 0, 20*time.Second),
+		Phases: map[string]time.Duration{"eval": 40 * time.Second}, NotifyHang: t.next(6) == 1, DumpTimeout: pick(t, 0, 2*time.Second), Ranked: t.next(3) == 1, Standby: t.next(6) == 1}
 	if i > 0 && t.next(3) == 1 {
 		w.DependsOn = []Dependency{{s.Workers[t.next(i)].ID, pick(t, UntilStarted, UntilReady, UntilCompleted)}}
 	}
@@ -227,8 +229,10 @@ func (w *world) anyone() (id string, gen uint64) {
 
 func (w *world) life() error {
 	id, gen := w.anyone()
-	return w.say(pick[Event](w.tape, Ready{id, gen}, Alive{id, gen},
-		Judged{id, gen, state.Cause{Kind: state.CauseZombie}}, Judged{id, gen, state.Cause{Kind: state.CauseUnresponsive}}))
+	verdict := state.Cause{Kind: pick(w.tape, state.CauseZombie, state.CauseUnresponsive, state.CauseMemory, state.CauseLog, state.CauseNoProgress)}
+	return w.say(pick[Event](w.tape, Ready{id, gen}, Alive{id, gen}, Judged{id, gen, verdict, pick(w.tape, 0, time.Minute)}, Dumped{id, gen},
+		Cleared{id, gen}, Extended{id, gen, pick(w.tape, time.Second, time.Minute, -1, 1<<62)}, Stopping{id, gen},
+		Phased{id, gen, pick(w.tape, "", "eval", "other"), pick(w.tape, 0, time.Minute)}, Progressed{id, gen, int64(w.tape.next(9))}))
 }
 
 func (w *world) command() error {
@@ -277,7 +281,7 @@ func (w *world) again() error {
 	if w.o.ended.Code == 0 {
 		return w.crash()
 	}
-	w.o = newWatcher(w.spec)
+	w.o, w.past = newWatcher(w.spec), nil // generations begin anew: what was said would be true again
 	return w.begin(state.New(), Boot{Volume: "new"})
 }
 
@@ -321,7 +325,7 @@ func (w *world) batch() error {
 		b = append(b, e)
 	}
 	id, gen := w.anyone()
-	b = append(b, Judged{id, gen, state.Cause{Kind: state.CauseUnresponsive}}, Tick{}, Alive{id, gen}, Batch{StartWorker{id}})
+	b = append(b, Judged{id, gen, state.Cause{Kind: state.CauseUnresponsive}, 0}, Tick{}, Alive{id, gen}, Batch{StartWorker{id}})
 	return w.step(b)
 }
 
@@ -469,11 +473,15 @@ func TestManyTapes(t *testing.T) {
 		}
 		report(t, w, err)
 		steps += len(w.trace)
-		if w.o.ended != nil {
-			ends[w.o.ended.Code]++
+		for _, s := range w.trace {
+			for _, a := range s.acts {
+				if x, ok := a.(Exit); ok {
+					ends[x.Code]++
+				}
+			}
 		}
 	}
-	if ends[0] == 0 || ends[10] == 0 {
+	if ends[0] == 0 || ends[10] == 0 || ends[NoProgress] == 0 {
 		t.Errorf("the tapes do not reach every end: %v", ends)
 	}
 	t.Logf("%d steps, ends by exit code: %v", steps, ends)

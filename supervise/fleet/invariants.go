@@ -32,7 +32,29 @@ func (f *Fleet) Check() error {
 			return fmt.Errorf("group %s (%q): %w", g.name, g.phase, err)
 		}
 	}
+	if err := f.checkTracks(); err != nil {
+		return err
+	}
 	return f.checkTasks()
+}
+
+// checkTracks: nothing is kept of units that are no more, and what is known is
+// never less than what is on record.
+func (f *Fleet) checkTracks() error {
+	units := map[string]bool{}
+	for _, w := range f.order {
+		units[w.spec.ID] = true
+		units[state.RankUnit(w.spec.Group)] = true
+	}
+	for _, g := range f.glist {
+		units[state.RankUnit(g.name)] = true
+	}
+	for u := range f.snap.Tracks {
+		if !units[u] {
+			return fmt.Errorf("a track is left of %s", u)
+		}
+	}
+	return nil
 }
 
 func (f *Fleet) checkWorker(w *worker) error {
@@ -45,6 +67,12 @@ func (f *Fleet) checkWorker(w *worker) error {
 		return fmt.Errorf("used %d of %d restarts", w.d.BudgetUsed, w.spec.MaxRestarts)
 	case w.state == stopping && w.wake.index == 0, w.state == sweeping && w.wake.index == 0:
 		return fmt.Errorf("nothing bounds its end")
+	case w.state == suspect && (w.wake.index == 0 || w.verdict == nil || (w.before != starting && w.before != running)):
+		return fmt.Errorf("nothing bounds its dump, or nobody knows why")
+	case w.verdict != nil && !w.hasProcess():
+		return fmt.Errorf("judged although it does not live")
+	case w.state == running && w.wake.index != 0 && !w.wake.at.Equal(w.firstDeadline()), w.state == running && w.wake.index == 0 && !w.firstDeadline().IsZero():
+		return fmt.Errorf("its alarm is not its first deadline")
 	case w.hasProcess() && (w.d.Excluded || w.d.Done) && w.state < stopping:
 		return fmt.Errorf("runs although it is out")
 	}

@@ -133,6 +133,8 @@ func (p *play) cue(words []string) error {
 	case "status":
 		p.status()
 		return nil
+	case "every": // every 10s 30 alive a ; step a +1: time and events, thirty times
+		return p.every(args)
 	case "batch": // batch exit a 1 ; exit b 1
 		return p.batch(args)
 	}
@@ -154,6 +156,22 @@ func (p *play) batch(words []string) error {
 		all = append(all, e)
 	}
 	return p.step(all)
+}
+
+// every lets time go on and says something, again and again.
+func (p *play) every(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	for range n {
+		if err == nil {
+			err = p.advance(args[0])
+		}
+		for part := range strings.SplitSeq(strings.Join(args[2:], " "), " ; ") {
+			if err == nil {
+				err = p.cue(strings.Fields(part))
+			}
+		}
+	}
+	return err
 }
 
 func (p *play) event(verb string, args []string) (Event, error) {
@@ -203,18 +221,67 @@ func (p *play) workerEvent(verb string, args []string) (Event, error) {
 		return Ready{Worker: id, Gen: gen}, nil
 	case "alive":
 		return Alive{Worker: id, Gen: gen}, nil
-	case "judge":
-		return Judged{Worker: id, Gen: gen, Cause: state.Cause{Kind: state.CauseKind(args[1])}}, nil
+	}
+	return p.lifeEvent(verb, id, gen, args)
+}
+
+// lifeEvent is what a process says of itself, or what is said of a living one.
+func (p *play) lifeEvent(verb, id string, gen uint64, args []string) (Event, error) {
+	switch verb {
+	case "judge": // judge a max_memory [5m]: it has been so for 5m
+		j := Judged{Worker: id, Gen: gen, Cause: state.Cause{Kind: state.CauseKind(args[1])}}
+		j.For = duration(args, 2)
+		return j, nil
+	case "clear":
+		return Cleared{Worker: id, Gen: gen}, nil
+	case "extend":
+		return Extended{Worker: id, Gen: gen, For: duration(args, 1)}, nil
+	case "phase": // phase a NAME [5m]; without a name it ends
+		e := Phased{Worker: id, Gen: gen, Timeout: duration(args, 2)}
+		if len(args) > 1 {
+			e.Name = args[1]
+		}
+		return e, nil
+	case "step":
+		if args[1] == "+" {
+			s, _ := p.f.Worker(id)
+			return Progressed{Worker: id, Gen: gen, Step: s.Step + 1}, nil
+		}
+		n, err := strconv.ParseInt(args[1], 10, 64)
+		return Progressed{Worker: id, Gen: gen, Step: n}, err
+	case "stopping":
+		return Stopping{Worker: id, Gen: gen}, nil
+	case "dumped":
+		return Dumped{Worker: id, Gen: gen}, nil
 	}
 	return nil, fmt.Errorf("unknown event %q", verb)
 }
 
+// duration is the i-th argument, 0 if there is none.
+func duration(args []string, i int) time.Duration {
+	if i >= len(args) {
+		return 0
+	}
+	d, err := time.ParseDuration(args[i])
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
 // exited: exit a 1 | kill a SIGKILL, then `left` if something of it lives on,
-// `self` if it died before the signal that was sent to it.
+// `self` if it died before the signal that was sent to it, `sent` if another of
+// ours had reached it, and `says` with the rest for its detail.
 func (p *play) exited(id string, gen uint64, signal bool, args []string) Exited {
 	x := Exited{Worker: id, Gen: gen, Gone: !slices.Contains(args, "left")}
 	q := p.o.live[id]
-	x.Sent = q != nil && (q.asked || q.killed) && !slices.Contains(args, "self")
+	x.Sent = q != nil && (q.asked || q.killed) && !slices.Contains(args, "self") || slices.Contains(args, "sent")
+	if i := slices.Index(args, "says"); i >= 0 {
+		x.Detail = strings.Join(args[i+1:], " ")
+	}
+	if slices.Contains(args, "evicted") {
+		x.Class = state.ClassEvicted
+	}
 	if signal {
 		x.Signal = args[0]
 		return x
@@ -331,6 +398,7 @@ func (p *play) status() {
 				fmt.Fprint(p.out, []string{" excluded", " done", " held", " standby"}[i])
 			}
 		}
+		p.lifeStatus(&w)
 		if len(w.AssignedTasks) > 0 {
 			fmt.Fprintf(p.out, " %v", w.AssignedTasks)
 		}
@@ -348,89 +416,17 @@ func (p *play) status() {
 	fmt.Fprintf(p.out, "  epoch %d, run %d, incidents %d\n", s.Epoch, s.Run, s.Incidents)
 }
 
-// show is an action in one line.
-func show(a Action) string {
-	switch a := a.(type) {
-	case Persist:
-		return "save" + map[bool]string{true: "!", false: ""}[a.Sync] + showRecords(a.Records)
-	case Spawn:
-		s := fmt.Sprintf("spawn %s/%d epoch=%d", a.Worker, a.Gen, a.Epoch)
-		if a.Restarts > 0 {
-			s += fmt.Sprintf(" restarts=%d", a.Restarts)
-		}
-		if len(a.Tasks) > 0 {
-			s += fmt.Sprintf(" %v", a.Tasks)
-		}
-		if a.Rank != nil {
-			s += fmt.Sprintf(" rank %d of %d at %s", a.Rank.Rank, a.Rank.World, a.Rank.Rendezvous)
-		}
-		return s
-	case Adopt:
-		return fmt.Sprintf("adopt %s/%d pid=%d", a.Worker, a.Gen, a.PID)
-	case Signal:
-		if a.Signal == sigCont {
-			return ""
-		}
-		return fmt.Sprintf("signal %s/%d %d%s", a.Worker, a.Gen, a.Signal, map[bool]string{true: " group"}[a.Group])
-	case Kill:
-		return fmt.Sprintf("KILL %s/%d", a.Worker, a.Gen)
-	case Retask:
-		return fmt.Sprintf("retask %s/%d", a.Worker, a.Gen)
-	case Emit:
-		return "- " + showNote(a.Note)
-	case Exit:
-		return fmt.Sprintf("EXIT %d %s", a.Code, a.Why)
+func (p *play) lifeStatus(w *WorkerStatus) {
+	if w.Verdict != nil {
+		fmt.Fprintf(p.out, " NOT WELL (%s)", w.Verdict)
 	}
-	return "?"
-}
-
-func showRecords(recs []state.Record) string {
-	var b strings.Builder
-	for _, r := range recs {
-		fmt.Fprintf(&b, " %s", r.Kind)
-		var args []string
-		for _, s := range []string{r.Worker, r.Group, string(r.Phase), r.TaskID} {
-			if s != "" && !(r.Kind == state.KindWorker && s == r.Group) {
-				args = append(args, s)
-			}
-		}
-		if r.Kind == state.KindHold && !r.Held {
-			args = append(args, "off")
-		}
-		if r.Task != nil {
-			args = append(args, r.Task.TaskID)
-		}
-		for _, t := range sortedKeys(r.Moves) {
-			args = append(args, t+">"+r.Moves[t])
-		}
-		if len(args) > 0 {
-			fmt.Fprintf(&b, "(%s)", strings.Join(args, " "))
-		}
+	if w.Phase != "" {
+		fmt.Fprintf(p.out, " in phase %s", w.Phase)
 	}
-	return b.String()
-}
-
-func showNote(n Note) string {
-	var b strings.Builder
-	b.WriteString(string(n.Kind))
-	add := func(on bool, format string, args ...any) {
-		if on {
-			fmt.Fprintf(&b, " "+format, args...)
-		}
+	if w.Step != 0 {
+		fmt.Fprintf(p.out, " step %d", w.Step)
 	}
-	add(n.Worker != "", "%s/%d", n.Worker, n.Gen)
-	add(n.Worker == "" && n.Group != "", "%s", n.Group)
-	add(n.Phase != "", "%s", n.Phase)
-	add(n.PID != 0, "pid=%d", n.PID)
-	add(n.Cause != nil, "(%s)", n.Cause)
-	add(n.Expected, "expected")
-	add(n.Culprit, "culprit")
-	add(n.From != "", "from %s", n.From)
-	add(len(n.Tasks) > 0, "%v", n.Tasks)
-	add(n.Delay != 0, "delay=%s", n.Delay)
-	add(n.Incident != 0, "#%d", n.Incident)
-	add(n.Attempt > 1, "attempt %d", n.Attempt)
-	add(n.Code != 0, "code %d", n.Code)
-	add(n.Text != "", "%q", n.Text)
-	return b.String()
+	if w.HeartbeatMS != 0 {
+		fmt.Fprintf(p.out, " heartbeats within %s", w.Patience)
+	}
 }

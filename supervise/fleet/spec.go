@@ -68,6 +68,12 @@ type Worker struct {
 	ReadyAfter       time.Duration
 	StartupTimeout   time.Duration // for NeedsReady; 0 waits for ever
 	HeartbeatTimeout time.Duration // between events Alive, after the first one; 0: not judged
+	HeartbeatAuto    bool          // learned instead, from the intervals seen; see (*Fleet).learn
+	HeartbeatFloor   time.Duration // what is learned is never below
+	ProgressTimeout  time.Duration // between steps, after the first Progressed; 0: not judged
+	Phases           map[string]time.Duration
+	NotifyHang       bool          // a hang is told of, and nothing is done about it
+	DumpTimeout      time.Duration // for evidence, before a verdict is acted upon; 0: no Dump
 
 	Ranked  bool // a rank of its group's world: restarts and is numbered with the others
 	Standby bool // spare: starts only in place of an excluded one
@@ -89,7 +95,14 @@ type Recovery struct {
 	Reassign bool          // task_reassignment
 	Timeout  time.Duration // recovery_timeout, for restart and verify; waits that were asked for are added
 	Attempts int           // max_recovery_attempts: chains that time out in a row
+	// SameFailures in a row without progress end the run with NoProgress, where
+	// the group cannot go on without the worker; 0: never.
+	SameFailures int
 }
+
+// NoProgress is the exit code of a run that failed again and again in the same
+// way.
+const NoProgress = 93
 
 // Spec is all that is configured.
 type Spec struct {

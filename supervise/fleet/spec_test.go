@@ -11,9 +11,10 @@ import (
 
 // parseSpec reads the few words in which tests write a Spec:
 //
-//	recovery timeout=60s attempts=3 noauto nostopall noreassign
+//	recovery timeout=60s attempts=3 noauto nostopall noreassign same=3
 //	worker a,b group=g type=x fp=1 max=3 delay=5s factor=2 cap=60s jitter=0.1 reset=10m
 //	       grace=10s to=group restart=always ready=check|2s startup=30s hb=10s ranked standby deps=c:ready,d
+//	       floor=30s (heartbeats are learned) progress=10m phases=compile:5m,eval:1h notify dump=10s
 //	task t1 owner=a type=x weight=2 payload={}
 //	minranks g=2
 //
@@ -82,6 +83,8 @@ func recoveryWord(r *Recovery, k, v string) (err error) {
 		r.Reassign = false
 	case "timeout":
 		r.Timeout, err = time.ParseDuration(v)
+	case "same":
+		r.SameFailures, err = strconv.Atoi(v)
 	case "attempts":
 		r.Attempts, err = strconv.Atoi(v)
 	default:
@@ -128,6 +131,10 @@ func workerWord(w *Worker, k, v string) (err error) {
 		w.Ranked = true
 	case "standby":
 		w.Standby = true
+	case "notify":
+		w.NotifyHang = true
+	case "phases":
+		w.Phases = parsePhases(v)
 	case "deps":
 		w.DependsOn = parseDeps(v)
 	case "ready":
@@ -161,10 +168,25 @@ func workerTime(w *Worker, k, v string) error {
 		w.StartupTimeout = d
 	case "hb":
 		w.HeartbeatTimeout = d
+	case "floor":
+		w.HeartbeatAuto, w.HeartbeatFloor = true, d
+	case "progress":
+		w.ProgressTimeout = d
+	case "dump":
+		w.DumpTimeout = d
 	default:
 		return fmt.Errorf("unknown")
 	}
 	return err
+}
+
+func parsePhases(v string) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for one := range strings.SplitSeq(v, ",") {
+		name, d, _ := strings.Cut(one, ":")
+		out[name], _ = time.ParseDuration(d)
+	}
+	return out
 }
 
 func parseDeps(v string) (deps []Dependency) {

@@ -15,6 +15,7 @@ const (
 	spawning               // Spawn was decided and not yet answered
 	starting               // alive, not yet ready
 	running                // alive and ready
+	suspect                // alive, judged, and being dumped before anything is done
 	stopping               // alive, being stopped
 	sweeping               // the leader is dead, something of it is left
 	failed                 // dead by a failure that nobody has dealt with yet
@@ -24,7 +25,7 @@ const (
 	nStates
 )
 
-var stateNames = [nStates]string{"idle", "waiting", "spawning", "starting", "running",
+var stateNames = [nStates]string{"idle", "waiting", "spawning", "starting", "running", "suspect",
 	"stopping", "sweeping", "failed", "done", "excluded", "stuck"}
 
 func (s wstate) String() string { return stateNames[s] }
@@ -54,7 +55,13 @@ type worker struct {
 	rung    rung
 	since   time.Time // when the stop began
 	killed  bool      // had to be killed
-	ready   time.Time // when this process became ready
+	life
+	verdict *verdict      // of this process; nil if it is held to be well
+	before  wstate        // what a suspect was
+	dumped  bool          // a suspect's evidence is there
+	gaps    int           // intervals between heartbeats, until enough were seen
+	widest  time.Duration // of them
+	ready   time.Time     // when this process became ready
 	wake    alarm
 	rank    int
 	brought int // of its budget used when its settings were read
@@ -77,7 +84,12 @@ func (w *worker) hasProcess() bool { return w.state >= spawning && w.state <= sw
 // atWork says that w works on its tasks, or is about to: those that its Spawn
 // named, unless it is told otherwise.
 func (w *worker) atWork() bool {
-	return w.state == starting || w.state == running || (w.state == spawning && !w.doomed)
+	return w.lives() || (w.state == spawning && !w.doomed)
+}
+
+// lives says that w has a process that nobody has asked to stop.
+func (w *worker) lives() bool {
+	return w.state == starting || w.state == running || w.state == suspect
 }
 
 // enter is the only place where a worker's state changes.
@@ -92,6 +104,7 @@ func (f *Fleet) enter(w *worker, s wstate) {
 	w.state = s
 	f.count(w, +1)
 	if was && !w.hasProcess() {
+		w.verdict = nil
 		f.down(w)
 	}
 	if s >= starting {
@@ -146,7 +159,7 @@ func (n need) satisfied() bool {
 		return true
 	case running:
 		return n.until != UntilCompleted
-	case starting:
+	case starting, suspect:
 		return n.until == UntilStarted
 	case idle:
 		return n.w.d.Standby
@@ -162,6 +175,7 @@ func (f *Fleet) toSpawning(w *worker) {
 	}
 	f.enter(w, spawning)
 	w.then, w.rung, w.killed, w.ready = restIdle, 0, false, time.Time{}
+	w.life, w.verdict = life{}, nil
 	f.record(state.Record{Kind: state.KindSpawn, Worker: w.spec.ID, Gen: w.d.Generation + 1, Retry: again})
 	f.act(Spawn{
 		Worker: w.spec.ID, Gen: w.d.Generation, Epoch: f.snap.Epoch, Restarts: restarts,
@@ -173,6 +187,7 @@ func onStarted(f *Fleet, w *worker, e Event) {
 	s := e.(Started)
 	f.record(state.Record{Kind: state.KindStarted, Worker: s.Worker, Gen: s.Gen, PID: s.PID, Ticks: s.Ticks})
 	f.note(w, Note{Kind: NoteStarted, PID: s.PID})
+	w.born = f.now
 	doomed := w.doomed
 	f.toStarting(w)
 	if f.ending != nil {
@@ -185,13 +200,12 @@ func onStarted(f *Fleet, w *worker, e Event) {
 
 func (f *Fleet) toStarting(w *worker) {
 	f.enter(w, starting)
+	d := w.spec.startTime()
 	switch {
-	case w.spec.NeedsReady && w.spec.StartupTimeout > 0:
-		f.alarm(w, w.spec.StartupTimeout)
-	case w.spec.NeedsReady:
-	case w.spec.ReadyAfter > 0:
-		f.alarm(w, w.spec.ReadyAfter)
-	default:
+	case d > 0:
+		w.readyBy = f.now.Add(d)
+		f.alarms.set(&w.wake, w.readyBy)
+	case !w.spec.NeedsReady:
 		f.toRunning(w)
 	}
 }
@@ -201,131 +215,18 @@ func (f *Fleet) toRunning(w *worker) {
 	w.ready = f.now
 	f.record(state.Record{Kind: state.KindReady, Worker: w.spec.ID, Gen: w.d.Generation})
 	f.note(w, Note{Kind: NoteReady, PID: w.d.PID})
-}
-
-func onReady(f *Fleet, w *worker, _ Event) { f.toRunning(w) }
-
-// onAlive: the first heartbeat starts the clock of the next one.
-func onAlive(f *Fleet, w *worker, _ Event) {
-	if w.d.Status == state.Zombie {
-		f.record(state.Record{Kind: state.KindStatus, Worker: w.spec.ID, Status: state.Running})
-	}
-	if w.spec.HeartbeatTimeout > 0 {
-		f.alarm(w, w.spec.HeartbeatTimeout)
+	if w.phase != "" {
+		f.pace(w)
 	}
 }
 
-func onJudged(f *Fleet, w *worker, e Event) { f.failAlive(w, e.(Judged).Cause) }
-
-func onSpawnFailed(f *Fleet, w *worker, e Event) {
-	c := state.Cause{Kind: state.CauseSpawn, Detail: e.(SpawnFailed).Detail}
-	doomed := w.doomed
-	f.record(state.Record{Kind: state.KindExit, Worker: w.spec.ID, Gen: w.d.Generation, Cause: &c, Expected: doomed})
-	f.note(w, Note{Kind: NoteExited, Cause: &c, Expected: doomed})
-	if doomed || f.ending != nil {
-		f.land(w)
-		return
+// onReady ends the phases of the start.
+func onReady(f *Fleet, w *worker, _ Event) {
+	if !w.parting {
+		w.enterPhase(Phased{})
 	}
-	w.then = beFailed
-	f.land(w)
-	f.fail(w, c)
-}
-
-// onDied: a worker ended that was not being stopped.
-func onDied(f *Fleet, w *worker, e Event) {
-	x := e.(Exited)
-	c := x.cause()
-	finished := c.Kind == state.CauseExit && c.Code == 0
-	w.then = beFailed
-	switch {
-	case finished && w.spec.Restart == Always:
-		f.refill(w)
-		w.then, w.delay = startAgain, f.backoff(w)
-	case finished:
-		w.then = beDone
-	}
-	f.exitRecord(w, &c, finished)
-	f.fall(w, x.Gone)
-	if !finished {
-		f.fail(w, c)
-	}
-}
-
-// onStopped: a worker ended that was being stopped. One that finished before
-// our signal was sent has finished.
-func onStopped(f *Fleet, w *worker, e Event) {
-	x := e.(Exited)
-	c := x.cause()
-	if c.Kind == state.CauseExit && c.Code == 0 && !x.Sent && w.then != forgotten && w.spec.Restart != Always {
-		w.then = beDone
-	}
-	f.exitRecord(w, &c, true)
-	f.fall(w, x.Gone)
-}
-
-func (f *Fleet) exitRecord(w *worker, c *state.Cause, expected bool) {
-	pid := w.d.PID
-	f.record(state.Record{Kind: state.KindExit, Worker: w.spec.ID, Gen: w.d.Generation, Cause: c, Expected: expected})
-	f.note(w, Note{Kind: NoteExited, PID: pid, Cause: c, Expected: w.state == stopping || w.state == stuck})
-}
-
-// fall takes a worker whose leader is dead down, at once or when all is gone.
-func (f *Fleet) fall(w *worker, gone bool) {
-	if gone {
-		f.land(w)
-		return
-	}
-	f.enter(w, sweeping)
-	f.alarm(w, verdictAfter)
-}
-
-func onGone(f *Fleet, w *worker, _ Event) {
-	f.record(state.Record{Kind: state.KindGone, Worker: w.spec.ID, Gen: w.d.Generation})
-	f.note(w, Note{Kind: NoteGone})
-	f.land(w)
-}
-
-// onLateGone: what could not be killed has gone after all.
-func onLateGone(f *Fleet, w *worker, _ Event) {
-	f.record(state.Record{Kind: state.KindGone, Worker: w.spec.ID, Gen: w.d.Generation})
-	f.note(w, Note{Kind: NoteGone})
-	if f.ending != nil && w.killed {
-		f.ending.killed = append(f.ending.killed, w.spec.ID)
-	}
-	f.enter(w, failed)
-}
-
-// land is what a worker becomes once nothing of it is left.
-func (f *Fleet) land(w *worker) {
-	switch w.then {
-	case beDone:
-		f.record(state.Record{Kind: state.KindDone, Worker: w.spec.ID})
-		f.note(w, Note{Kind: NoteDone})
-		f.enter(w, done)
-	case beFailed:
-		f.enter(w, failed)
-	case startAgain:
-		f.enter(w, idle)
-		if f.ending == nil && w.g.phase != state.StopAll {
-			f.note(w, Note{Kind: NoteRestarted, Delay: w.delay})
-			f.toWaiting(w, w.delay)
-		}
-	case forgotten:
-		f.enter(w, idle)
-		f.forget(w)
-	default:
-		f.enter(w, resting(w.d))
-	}
-}
-
-func (x Exited) cause() state.Cause {
-	switch {
-	case x.Lost:
-		return state.Cause{Kind: state.CauseLost, Detail: x.Detail}
-	case x.Signal != "":
-		return state.Cause{Kind: state.CauseSignal, Signal: x.Signal, Core: x.Core, Detail: x.Detail}
-	}
-	return state.Cause{Kind: state.CauseExit, Code: x.Code, Detail: x.Detail}
+	f.toRunning(w)
+	f.relent(w, evReady)
 }
 
 // pardon: who comes this late to a heartbeat's deadline was not running itself
@@ -340,16 +241,13 @@ func onDue(f *Fleet, w *worker, _ Event) {
 		f.trySpawn(w)
 	case starting:
 		if w.spec.NeedsReady {
-			f.failAlive(w, state.Cause{Kind: state.CauseStartup, Detail: "no readiness within " + w.spec.StartupTimeout.String()})
+			c := state.Cause{Kind: state.CauseStartup, Detail: "no readiness within " + f.now.Sub(w.born).Round(time.Millisecond).String()}
+			f.accuse(w, byStart, c, 0)
 			return
 		}
 		f.toRunning(w)
 	case running:
-		if f.now.Sub(w.wake.at) > pardon {
-			f.alarm(w, w.spec.HeartbeatTimeout)
-			return
-		}
-		f.failAlive(w, state.Cause{Kind: state.CauseUnresponsive, Detail: "no heartbeat for " + w.spec.HeartbeatTimeout.String()})
+		f.silent(w)
 	case stopping:
 		f.climb(w)
 	case sweeping:

@@ -15,6 +15,11 @@ type WorkerStatus struct {
 	Rank        int       // -1 if it has none
 	World       int
 	Type        string
+
+	Verdict  *state.Cause  // why it is not held to be well, nil if it is
+	Phase    string        // that it has announced
+	Patience time.Duration // between heartbeats, as things are; 0: not judged
+	Step     int64         // its newest
 }
 
 // GroupStatus is what is known about a group now.
@@ -65,6 +70,14 @@ func (f *Fleet) Status() Status {
 
 func (w *worker) status() WorkerStatus {
 	s := WorkerStatus{Worker: *w.d, State: w.state.String(), MaxRestarts: w.spec.MaxRestarts, Rank: -1, Type: w.spec.Type}
+	if w.verdict != nil {
+		c := w.verdict.cause
+		s.Verdict = &c
+	}
+	s.Step = w.step
+	if w.lives() {
+		s.Phase, s.Patience = w.phase, w.patience()
+	}
 	s.AssignedTasks = append([]string{}, w.d.AssignedTasks...)
 	if w.wake.index != 0 {
 		s.Due = w.wake.at

@@ -38,7 +38,7 @@ func (f *Fleet) stop(w *worker, then fate) {
 			w.g.doomed++
 			f.alarm(w, w.spec.Grace+verdictAfter)
 		}
-	case starting, running:
+	case starting, running, suspect:
 		f.refill(w)
 		w.then, w.since = then, f.now
 		f.enter(w, stopping)
@@ -157,7 +157,7 @@ func (f *Fleet) stopFleet(e StopFleet) {
 		f.ending.now = true
 		for _, w := range f.order {
 			f.kill(w)
-			if w.state == starting || w.state == running {
+			if w.lives() {
 				f.stop(w, restIdle)
 			}
 		}
@@ -217,7 +217,7 @@ func (f *Fleet) down(w *worker) {
 
 // giveUp ends a group for good, and with it the run: whoever gave up must not
 // stay up with nothing running.
-func (f *Fleet) giveUp(g *group, why string) {
+func (f *Fleet) giveUp(g *group, code int, why string) {
 	if f.ending != nil {
 		return
 	}
@@ -225,6 +225,10 @@ func (f *Fleet) giveUp(g *group, why string) {
 	if g.attempt == 0 {
 		g.attempt, g.incident = 1, 0 // no failure led to it
 	}
+	g.code = code
 	f.phase(g, state.GaveUp, why)
-	f.beginEnd(&ending{code: 10, why: "gave up on group " + g.name + ": " + why, final: true})
+	if code != NoProgress {
+		why = "gave up on group " + g.name + ": " + why
+	}
+	f.beginEnd(&ending{code: code, why: why, final: true})
 }

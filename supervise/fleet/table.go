@@ -11,31 +11,63 @@ const (
 	evReady
 	evAlive
 	evJudged
+	evCleared
+	evExtended
+	evPhased
+	evProgressed
+	evStopping
+	evDumped
 	evDue
 	nKinds
 )
 
-var kindNames = [nKinds]string{"Started", "SpawnFailed", "Exited", "Gone", "Ready", "Alive", "Judged", "due"}
+var kindNames = [nKinds]string{"Started", "SpawnFailed", "Exited", "Gone", "Ready", "Alive", "Judged", "Cleared",
+	"Extended", "Phased", "Progressed", "Stopping", "Dumped", "due"}
 
 type reaction func(*Fleet, *worker, Event)
 
 func ignore(*Fleet, *worker, Event) {}
 
 // table is what each state makes of each event.
-//
-//	Started    SpawnFailed    Exited     Gone        Ready    Alive    Judged    due
 var table = [nStates][nKinds]reaction{
-	idle:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-	waiting:  {ignore, ignore, ignore, ignore, ignore, ignore, ignore, onDue},
-	spawning: {onStarted, onSpawnFailed, ignore, ignore, ignore, ignore, ignore, onUnanswered},
-	starting: {ignore, ignore, onDied, ignore, onReady, ignore, onJudged, onDue},
-	running:  {ignore, ignore, onDied, ignore, ignore, onAlive, onJudged, onDue},
-	stopping: {ignore, ignore, onStopped, ignore, ignore, ignore, ignore, onDue},
-	sweeping: {ignore, ignore, ignore, onGone, ignore, ignore, ignore, onDue},
-	failed:   {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-	done:     {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-	excluded: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-	stuck:    {onStuckStarted, ignore, onStuckExit, onLateGone, ignore, ignore, ignore, ignore},
+	//	Started    SpawnFailed    Exited     Gone        Ready    Alive    Judged
+	//	Cleared    Extended       Phased     Progressed  Stopping Dumped   due
+	idle: {
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	waiting: {
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, onDue},
+	spawning: {
+		onStarted, onSpawnFailed, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, onUnanswered},
+	starting: {
+		ignore, ignore, onDied, ignore, onReady, ignore, onJudged,
+		ignore, onLongerStart, onStartPhased, onProgressed, onStopping, ignore, onDue},
+	running: {
+		ignore, ignore, onDied, ignore, onReadyAgain, onAlive, onJudged,
+		onCleared, onExtended, onPhased, onProgressed, onStopping, ignore, onDue},
+	suspect: {
+		ignore, ignore, onSuspectDied, ignore, onSign, onSign, ignore,
+		onSign, onSign, onSign, onSign, onSign, onDumped, onDumped},
+	stopping: {
+		ignore, ignore, onStopped, ignore, ignore, ignore, ignore,
+		ignore, onLongerStop, ignore, onLastStep, ignore, ignore, onDue},
+	sweeping: {
+		ignore, ignore, ignore, onGone, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, onDue},
+	failed: {
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	done: {
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	excluded: {
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	stuck: {
+		onStuckStarted, ignore, onStuckExit, onLateGone, ignore, ignore, ignore,
+		ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 }
 
 // about names the worker, generation and kind of an event that is about one.
@@ -55,6 +87,25 @@ func about(e Event) (id string, gen uint64, k kind, ok bool) {
 		return e.Worker, e.Gen, evAlive, true
 	case Judged:
 		return e.Worker, e.Gen, evJudged, true
+	case Cleared:
+		return e.Worker, e.Gen, evCleared, true
+	}
+	return aboutLife(e)
+}
+
+// aboutLife is about for what a worker says of itself.
+func aboutLife(e Event) (id string, gen uint64, k kind, ok bool) {
+	switch e := e.(type) {
+	case Extended:
+		return e.Worker, e.Gen, evExtended, true
+	case Phased:
+		return e.Worker, e.Gen, evPhased, true
+	case Progressed:
+		return e.Worker, e.Gen, evProgressed, true
+	case Stopping:
+		return e.Worker, e.Gen, evStopping, true
+	case Dumped:
+		return e.Worker, e.Gen, evDumped, true
 	}
 	return "", 0, 0, false
 }

@@ -15,9 +15,10 @@ var reacts = map[wstate][]kind{
 	idle:     {},
 	waiting:  {evDue},
 	spawning: {evStarted, evSpawnFailed, evDue},
-	starting: {evExited, evReady, evJudged, evDue},
-	running:  {evExited, evAlive, evJudged, evDue},
-	stopping: {evExited, evDue},
+	starting: {evExited, evReady, evJudged, evExtended, evPhased, evProgressed, evStopping, evDue},
+	running:  {evExited, evReady, evAlive, evJudged, evCleared, evExtended, evPhased, evProgressed, evStopping, evDue},
+	suspect:  {evExited, evReady, evAlive, evCleared, evExtended, evPhased, evProgressed, evStopping, evDumped, evDue},
+	stopping: {evExited, evExtended, evProgressed, evDue},
 	sweeping: {evGone, evDue},
 	failed:   {},
 	done:     {},
@@ -34,7 +35,9 @@ var routes = map[wstate]struct {
 	waiting:  {"", []Event{Started{"w", 1, 5, 5}, gone("w", 1, 1)}},
 	spawning: {"", []Event{StopWorker{Worker: "w"}}},
 	starting: {"", []Event{Started{"w", 1, 5, 5}}},
-	running:  {"", []Event{Started{"w", 1, 5, 5}, Ready{"w", 1}, Alive{"w", 1}}},
+	// In a phase, and told of by a failing check: every sign of life changes something.
+	running:  {"", []Event{Started{"w", 1, 5, 5}, Ready{"w", 1}, Alive{"w", 1}, judged(state.CauseUnresponsive), Phased{"w", 1, "compile", time.Minute}}},
+	suspect:  {"", []Event{Started{"w", 1, 5, 5}, Ready{"w", 1}, Alive{"w", 1}, judged(state.CauseZombie)}},
 	stopping: {"", []Event{Started{"w", 1, 5, 5}, StopWorker{Worker: "w"}}},
 	sweeping: {"", []Event{Started{"w", 1, 5, 5}, Exited{Worker: "w", Gen: 1, Code: 1}}},
 	failed:   {"recovery noauto", []Event{Started{"w", 1, 5, 5}, gone("w", 1, 1)}},
@@ -44,6 +47,11 @@ var routes = map[wstate]struct {
 	stuck: {"", []Event{Started{"w", 1, 5, 5}, StopWorker{Worker: "w"}, Tick{}, Tick{}, Tick{}}},
 }
 
+// words are what a state asks for of w, beside what all do.
+var words = map[wstate]string{running: " notify", suspect: " dump=10s"}
+
+func judged(k state.CauseKind) Event { return Judged{Worker: "w", Gen: 1, Cause: state.Cause{Kind: k}} }
+
 func gone(id string, gen uint64, code int) Event {
 	return Exited{Worker: id, Gen: gen, Code: code, Gone: true}
 }
@@ -51,7 +59,7 @@ func gone(id string, gen uint64, code int) Event {
 // inState returns a fleet whose worker w is in state s, and the time.
 func inState(t *testing.T, s wstate) (*Fleet, time.Time) {
 	t.Helper()
-	text := "worker w ready=check startup=30s hb=10s delay=5s max=1\nworker z group=z\n" + routes[s].spec
+	text := "worker w ready=check startup=30s hb=10s delay=5s max=1" + words[s] + "\nworker z group=z\n" + routes[s].spec
 	if s == excluded {
 		text = "worker w max=0 type=x\nworker v type=x\nworker z group=z\ntask t owner=v type=x"
 	}
@@ -92,7 +100,19 @@ func eventOf(k kind, id string, gen uint64) Event {
 	case evAlive:
 		return Alive{Worker: id, Gen: gen}
 	case evJudged:
-		return Judged{Worker: id, Gen: gen, Cause: state.Cause{Kind: state.CauseZombie}}
+		return Judged{Worker: id, Gen: gen, Cause: state.Cause{Kind: state.CauseMemory}}
+	case evCleared:
+		return Cleared{Worker: id, Gen: gen}
+	case evExtended:
+		return Extended{Worker: id, Gen: gen, For: time.Hour}
+	case evPhased:
+		return Phased{Worker: id, Gen: gen, Name: "checkpoint", Timeout: time.Hour}
+	case evProgressed:
+		return Progressed{Worker: id, Gen: gen, Step: 5}
+	case evStopping:
+		return Stopping{Worker: id, Gen: gen}
+	case evDumped:
+		return Dumped{Worker: id, Gen: gen}
 	}
 	return Tick{}
 }

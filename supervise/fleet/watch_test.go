@@ -150,6 +150,10 @@ func (o *watcher) action(a Action) error {
 			return fmt.Errorf("kills %s/%d, which does not live", a.Worker, a.Gen)
 		}
 		p.killed = true
+	case Dump:
+		if p := o.reachable(a.Worker, a.Gen); p == nil || !p.started {
+			return fmt.Errorf("dumps %s/%d, which does not live", a.Worker, a.Gen)
+		}
 	case Retask:
 		return o.hold(a.Worker, a.Gen, o.disk.Workers[a.Worker].AssignedTasks)
 	case Emit:
@@ -351,6 +355,7 @@ func TestWatcherSees(t *testing.T) {
 		"group half stopped": {Persist{Records: []state.Record{stopAll, {Seq: 7, Kind: state.KindPhase, Group: "default", Phase: state.Reassign}}}},
 		"task held twice":    {Persist{Records: []state.Record{{Seq: 6, Kind: state.KindAssign, Moves: map[string]string{"t": "b"}}}}, Retask{Worker: "b", Gen: 1}},
 		"old generation":     {Signal{Worker: "a", Gen: 0}},
+		"dump of the dead":   {Dump{Worker: "a", Gen: 7}},
 		"order of the stop":  {Emit{Note{Kind: NoteStopAll}}, Signal{Worker: "a", Gen: 1}},
 		"exit over the live": {Exit{}},
 	} {

@@ -17,7 +17,8 @@ type book struct {
 	used     int    // of the budget
 	excluded bool
 	held     bool
-	pardoned bool // an operator has started it again
+	dumped   uint64 // newest generation of which evidence was asked for
+	pardoned bool   // an operator has started it again
 }
 
 // checker holds what is done against the truth of the world.
@@ -34,6 +35,7 @@ type checker struct {
 	opened  uint64 // newest incident that was acted upon
 	lost    bool   // a crash took what had been acted upon, while the disk was known to be bad
 	amnesty bool   // this step takes over another configuration: it may clear whom it rules out
+	again   bool   // somebody has failed so often in the same way that the run may end for it
 	checked int    // step of the last full check
 }
 
@@ -57,7 +59,7 @@ func (c *checker) pardon(id string) { c.book(id).pardoned = true }
 func first(r *state.Record) bool {
 	switch r.Kind {
 	case state.KindRun, state.KindSpawn, state.KindFailure, state.KindEpoch, state.KindAssign, state.KindSetAside,
-		state.KindDone, state.KindExclude, state.KindActivate, state.KindHold, state.KindFinish:
+		state.KindDone, state.KindExclude, state.KindActivate, state.KindHold, state.KindFinish, state.KindNotice:
 		return true
 	case state.KindPhase:
 		return r.Phase == state.StopAll || r.Phase == state.Reassign || r.Phase == state.Restart || r.Phase == state.GaveUp
@@ -101,6 +103,10 @@ func (c *checker) record(r *state.Record) {
 		c.failure(r)
 	case state.KindRefill:
 		c.refill(r)
+	case state.KindProgress:
+		c.progress(r)
+	case state.KindNotice:
+		c.notice(r)
 	case state.KindHold:
 		c.hold(r)
 	case state.KindExclude:
@@ -134,6 +140,7 @@ func (c *checker) failure(r *state.Record) {
 		c.w.failf("incident number %d is used again, %d was the last", r.Incident, c.opened)
 	}
 	c.opened = r.Incident
+	c.judgedRight(r)
 	b := c.book(r.Worker)
 	b.used++
 	s := c.w.workers[r.Worker]

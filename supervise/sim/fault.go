@@ -141,12 +141,13 @@ func (w *world) disturb(e fleet.Event) {
 		fleet.Exited{Worker: id, Gen: old, Code: 1, Gone: true}, fleet.Gone{Worker: id, Gen: old},
 		fleet.Ready{Worker: id, Gen: old}, fleet.Alive{Worker: id, Gen: old},
 		fleet.SpawnFailed{Worker: id, Gen: old}, fleet.Started{Worker: id, Gen: old, PID: 1},
+		fleet.Dumped{Worker: id, Gen: old}, fleet.Progressed{Worker: id, Gen: old, Step: 1 << 40}, fleet.Stopping{Worker: id, Gen: old},
 		fleet.Judged{Worker: id, Gen: old, Cause: state.Cause{Kind: state.CauseZombie}}))
 }
 
 // judge has a living process convicted, rightly or wrongly.
 func (w *world) judge(p *proc) {
-	w.tell(p, fleet.Judged{Worker: p.worker, Gen: p.gen, Cause: state.Cause{Kind: pick(w.dice, state.CauseZombie, state.CauseUnresponsive)}})
+	w.tell(p, fleet.Judged{Worker: p.worker, Gen: p.gen, Cause: state.Cause{Kind: pick(w.dice, state.CauseZombie, state.CauseUnresponsive, state.CauseMemory, state.CauseLog)}})
 }
 
 // command is the operator at the door.

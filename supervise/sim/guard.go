@@ -72,7 +72,8 @@ func (w *world) take(g *guard) fleet.Event {
 // joins says that an event may be part of a Batch.
 func joins(e fleet.Event) bool {
 	switch e.(type) {
-	case fleet.Exited, fleet.Gone, fleet.Started, fleet.SpawnFailed, fleet.Ready, fleet.Alive, fleet.Judged:
+	case fleet.Exited, fleet.Gone, fleet.Started, fleet.SpawnFailed, fleet.Ready, fleet.Alive, fleet.Judged,
+		fleet.Cleared, fleet.Extended, fleet.Phased, fleet.Progressed, fleet.Stopping, fleet.Dumped:
 		return true
 	}
 	return false
@@ -187,6 +188,8 @@ func (w *world) act(a fleet.Action) {
 		}
 	case fleet.Retask:
 		w.retask(a)
+	case fleet.Dump:
+		w.dump(a)
 	case fleet.Emit:
 		w.check.note(&a.Note)
 	case fleet.Exit:

@@ -29,6 +29,10 @@ type proc struct {
 	hung       bool
 	frozen     bool // hung by SIGSTOP
 	ready      bool
+	unit       string
+	step       int64
+	stepEvery  time.Duration // 0: it tells none
+	quiet      time.Duration // in a phase without signs of life until then
 
 	signalled bool // with its stop signal, by us
 	asked     bool // the same, and not yet acted on because frozen

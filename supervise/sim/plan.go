@@ -19,9 +19,10 @@ type faults struct {
 	hang      float64 // stops making progress
 	frozen    float64 // of those: by SIGSTOP, so that no signal is acted on
 	lateReady float64
-	separate  float64 // Exited and Gone come apart although nothing was left
-	stale     float64 // an event of an old generation comes with a new one
-	tear      float64 // ProcGuard dies while it writes
+	words     time.Duration // between words of a process; 0: it says none
+	separate  float64       // Exited and Gone come apart although nothing was left
+	stale     float64       // an event of an old generation comes with a new one
+	tear      float64       // ProcGuard dies while it writes
 
 	uptime  time.Duration // until a process crashes
 	guard   time.Duration // until ProcGuard dies
@@ -103,6 +104,7 @@ func drawFaults(d dice) faults {
 		disk:    pick(d, 0, 0, 300*time.Microsecond, 4*time.Millisecond, 30*time.Millisecond),
 		wire:    d.chance(0.03),
 		edit:    some(0.2, 0.5),
+		words:   every(0.4, 2*time.Second, time.Minute),
 	}
 }
 
@@ -113,6 +115,7 @@ func (p *plan) drawSpec(d dice, n int) {
 	s.Recovery = fleet.Recovery{
 		Auto: d.chance(0.93), StopAll: d.chance(0.7), Reassign: d.chance(0.8),
 		Timeout: d.between(3*time.Second, time.Minute), Attempts: 1 + d.IntN(4),
+		SameFailures: pick(d, 0, 0, 1, 2, 3),
 	}
 	groups := 1 + d.IntN(min(n, 5))
 	ranked := make([]bool, groups)
@@ -173,6 +176,7 @@ func (p *plan) dress(d dice, w *fleet.Worker, endless bool) {
 	if d.chance(0.25) {
 		w.HeartbeatTimeout = d.between(2*time.Second, 20*time.Second)
 	}
+	p.drawLife(d, w)
 	for d.chance(0.2) && len(w.DependsOn) < 3 {
 		p.depend(d, w)
 	}

@@ -63,6 +63,7 @@ func (w *world) begin(p *proc, s *fleet.Worker) {
 	if p.finishes {
 		w.later(w.between(0, w.plan.work), job{deed: deedFinish, p: p})
 	}
+	w.enliven(p, s)
 	if w.calm {
 		return
 	}
@@ -88,7 +89,9 @@ func (w *world) live(j *job) {
 		}
 	case deedBeat:
 		if !p.hung {
-			w.tell(p, p.alive)
+			if w.now >= p.quiet {
+				w.tell(p, p.alive)
+			}
 			w.later(p.beatEvery, *j)
 		}
 	case deedCrash:
@@ -101,6 +104,10 @@ func (w *world) live(j *job) {
 		}
 	case deedHang:
 		w.hang(p)
+	case deedStep:
+		w.makeStep(p, *j)
+	case deedWord:
+		w.speak(p, *j)
 	}
 }
 

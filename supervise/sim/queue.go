@@ -19,6 +19,8 @@ const (
 	deedCrash               // it dies of a fault
 	deedFinish              // its work is done
 	deedHang                // it stops making progress
+	deedStep                // it makes a step
+	deedWord                // it says something of itself
 	deedEnd                 // its leader dies, whatever else happens
 	deedKids                // its children die
 	deedAnswer              // it obeys the stop signal

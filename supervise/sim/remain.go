@@ -121,8 +121,10 @@ func (c *checker) code(g *guard, a fleet.Exit) {
 	s := g.f.Snapshot()
 	why, bad := c.unfinished(g.f, s)
 	switch {
-	case a.Code != 0 && a.Code != 10:
+	case a.Code != 0 && a.Code != 10 && a.Code != fleet.NoProgress:
 		c.w.failf("exit code %d", a.Code)
+	case a.Code == fleet.NoProgress && !g.before && !c.again:
+		c.w.failf("exit code %d (%s) although nothing was repeated", a.Code, a.Why)
 	case a.Code == 0 && bad && !g.asked:
 		c.w.failf("exit code 0 (%s) although %s", a.Why, why)
 	case a.Code == 10 && !bad && !g.before && !g.stuck:

@@ -138,6 +138,17 @@ var tamperings = []tampered{
 			r.Kind = state.KindRefill
 		}
 	})},
+	{"act without looking", "nobody has looked at it", each(func(a fleet.Action) []fleet.Action {
+		if _, ok := a.(fleet.Dump); ok {
+			return nil
+		}
+		return same(a)
+	})},
+	{"steps that nobody made", "is said to have made step", records(func(r *state.Record) {
+		if r.Kind == state.KindProgress && r.Step > 0 {
+			r.Step += 1000
+		}
+	})},
 	{"charge nobody", "budget refilled", records(func(r *state.Record) {
 		if r.Kind == state.KindFailure {
 			r.Kind = state.KindRefill

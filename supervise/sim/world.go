@@ -56,6 +56,7 @@ type world struct {
 	still int // steps since time moved
 
 	workers map[string]*fleet.Worker // configured now
+	made    map[string]int64         // greatest step of each unit
 	disk    disk
 	kern    kernel
 	guard   *guard // nil while none lives
@@ -85,7 +86,7 @@ func Run(seed uint64, o Options) (r Result) {
 
 func newWorld(seed uint64, o Options) *world {
 	p := newPlan(seed, o.Workers)
-	w := &world{dice: newDice(seed, 2), opt: o, plan: p, faults: p.faults, kern: newKernel()}
+	w := &world{dice: newDice(seed, 2), opt: o, plan: p, faults: p.faults, kern: newKernel(), made: map[string]int64{}}
 	w.res.Seed, w.res.Workers = seed, len(p.spec.Workers)
 	w.disk = disk{base: state.New(), wire: p.faults.wire}
 	w.check = newChecker(w)
@@ -127,7 +128,7 @@ func (w *world) do(j *job) {
 		if w.guard != nil && j.life == w.guard.life {
 			w.toGuard(j)
 		}
-	case deedReady, deedBeat, deedCrash, deedFinish, deedHang:
+	case deedReady, deedBeat, deedCrash, deedFinish, deedHang, deedStep, deedWord:
 		w.live(j)
 	case deedEnd, deedAnswer:
 		w.leaderEnds(j.p, j.how)
