@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/cgroup"
 	"github.com/procguard/procguard/reaper/proc"
 )
 
@@ -25,11 +26,13 @@ type Survivor struct {
 	State      byte // as in Description
 	Comm       string
 	Leader     bool // leads its session or its group: it was spawned, not forked by a worker
+	// Cgroup is for the caller to fill in, if the worker has one.
+	Cgroup *cgroup.Group
 }
 
 // Survivors lists the living processes whose marker starts with prefix, other than
 // ourselves. It reads the environment of every process, and so sees only those
-// whose environment we may read. The result is a snapshot: Adopt checks again.
+// whose environment we may read; root may read that of all users. The result is a snapshot: Adopt checks again.
 func (r *Reaper) Survivors(prefix string) ([]Survivor, error) {
 	if !r.proc {
 		return nil, errors.New("reaper: survivors cannot be found without /proc")
@@ -47,7 +50,7 @@ func (r *Reaper) Survivors(prefix string) ([]Survivor, error) {
 }
 
 func (r *Reaper) survivor(pid int) (Survivor, bool) {
-	env, err := proc.Read(pid, "environ")
+	env, err := readEnviron(pid)
 	if err != nil || !bytes.Contains(env, []byte(r.opt.Marker+"=")) {
 		return Survivor{}, false
 	}
@@ -57,7 +60,7 @@ func (r *Reaper) survivor(pid int) (Survivor, bool) {
 	}
 	s, err := readSurvivor(pid)
 	s.Instance = value
-	return s, err == nil && !isGoneState(s.State)
+	return s, err == nil && !ended(pid, s.State)
 }
 
 // Living is the record of a process whose environment cannot be read (another user's,
@@ -69,7 +72,7 @@ func (r *Reaper) Living(pid int, startTicks uint64) (Survivor, bool) {
 		return Survivor{}, false
 	}
 	s, err := readSurvivor(pid)
-	if err != nil || s.StartTicks != startTicks || isGoneState(s.State) {
+	if err != nil || s.StartTicks != startTicks || ended(pid, s.State) {
 		return Survivor{}, false
 	}
 	return s, true
@@ -87,7 +90,11 @@ func readSurvivor(pid int) (Survivor, error) {
 	}, nil
 }
 
-func isGoneState(s byte) bool { return s == 'Z' || s == 'X' || s == 'x' }
+// ended says whether a process in that state has died. One whose main thread has ended
+// is called a zombie too, and lives in its other threads.
+func ended(pid int, state byte) bool {
+	return state == 'X' || state == 'x' || state == 'Z' && threads(pid) < 2
+}
 
 // Adopt takes charge of a survivor: from now on it can be signalled, its death is
 // reported once by an Exit with id and gen, and what it leaves behind is killed. Its
@@ -96,7 +103,7 @@ func isGoneState(s byte) bool { return s == 'Z' || s == 'X' || s == 'x' }
 // Where there is no pidfd for it (an old kernel, a seccomp filter, no descriptors) it
 // is watched by reading /proc/PID/stat every 100 ms.
 func (r *Reaper) Adopt(s Survivor, id string, gen uint64) (Proc, error) {
-	c := &child{id: id, gen: gen, instance: s.Instance, pidfd: -1, strays: map[int]bool{}}
+	c := &child{id: id, gen: gen, instance: s.Instance, cgroup: s.Cgroup, pidfd: -1, strays: map[int]bool{}}
 	if err := r.reserve(c); err != nil {
 		return Proc{}, err
 	}
@@ -149,6 +156,7 @@ func (r *Reaper) attach(c *child, fd int, st proc.Stat) error {
 		}
 		r.live[c.PID] = c
 		delete(r.orphans, c.PID)
+		delete(r.unread, c.PID)
 	case fd >= 0 && r.watch(fd, w) == nil:
 		c.pidfd, c.adopted = fd, true
 	default:

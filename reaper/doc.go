@@ -23,8 +23,8 @@
 //   - No signal goes to a pid that was reaped, nor to one that was reused.
 //   - Children of nobody we know (orphans, docker exec, failed execs) are reaped
 //     and counted, and left alone while they live. What belongs to a worker is
-//     told by its group, its session and its marker variable; the parent's pid
-//     alone never convicts.
+//     told by its group, its session, its marker variable, its cgroup and its recorded
+//     ancestors; that we are the parent never convicts.
 //   - Children start with default signal dispositions, an empty signal mask, the
 //     original RLIMIT_NOFILE and no descriptors but those they were given.
 //
@@ -41,11 +41,19 @@
 //     [Spec] with umask, nice, limits, affinity or an OOM score, which must be set
 //     between fork and exec; its init function takes over in that process.
 //
+// # How a leftover is known
+//
+// By its group, its session, its marker variable (root reads that of other users' processes
+// as that user, which takes no CAP_SYS_PTRACE), by a chain of parents that was recorded
+// while it held (see [Reaper.Survey]), and, with [Spec.Cgroup], by its cgroup: that alone
+// is complete, and one write kills it.
+//
 // # What it cannot see
 //
-// A process that left both its group and its session, dropped or overwrote its
-// environment, and lost its parent, cannot be told from an orphan of somebody
-// else; it is left alone. The same holds for a process whose environment
-// we may not read (another user's, without CAP_SYS_PTRACE) and, where /proc is
-// missing, for everything that left its group.
+// Without a cgroup, a process that left both its group and its session, dropped or overwrote
+// its environment, and lost its parent before anybody recorded it, cannot be told from an
+// orphan of somebody else; it is left alone. The same holds for a process that
+// takes more than a second for its exec while its worker dies, and, where /proc is
+// missing, for everything that left its group. A process that was moved out of its
+// cgroup by root counts as if it had none.
 package reaper

@@ -74,11 +74,11 @@ func threadChildren(tid int) ([]int, error) {
 // flightPause is how long a zombie waits for another try, if no Spawn ends earlier.
 const flightPause = 5 * time.Millisecond
 
-// standBy serves the known children while a zombie is postponed: waitid(P_ALL) would
-// show that zombie for ever. It returns when the zombie can be judged anew, and none
-// of its wake-ups happens while nothing is postponed.
+// standBy serves the known children while a zombie is postponed, as waitid(P_ALL) would
+// show that zombie for ever, or while an orphan is in the middle of its exec. It
+// returns when these can be judged, and none of its wake-ups happens otherwise.
 func (r *Reaper) standBy() {
-	for r.isPostponed() {
+	for r.isUnsettled() {
 		pause := time.NewTimer(flightPause)
 		select {
 		case <-r.wake:
@@ -92,10 +92,15 @@ func (r *Reaper) standBy() {
 	}
 }
 
-func (r *Reaper) isPostponed() bool {
+func (r *Reaper) isUnsettled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.postponed) > 0 && !r.closed
+	for pid, since := range r.unread {
+		if len(r.pending) == 0 || time.Since(since) > 2*execPatience { // nobody asks, or listed no more
+			delete(r.unread, pid)
+		}
+	}
+	return len(r.postponed)+len(r.unread) > 0 && !r.closed
 }
 
 // retry takes the postponed zombies that can be judged now; the others are postponed

@@ -119,7 +119,7 @@ func TestPostponedZombie(t *testing.T) {
 	g.r.land(flight)
 	g.r.poke()
 	g.eventually("orphan reaped", func() bool { return g.orphansReaped() == 1 })
-	g.eventually("nothing postponed", func() bool { return !g.r.isPostponed() })
+	g.eventually("nothing postponed", func() bool { return !g.r.isUnsettled() })
 }
 
 // The main thread's children are the orphans too: no flight may be on it.

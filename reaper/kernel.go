@@ -41,16 +41,6 @@ func forkAndExit() (int, error) {
 	return int(pid), nil
 }
 
-// maskInherited says whether we were started with blocked signals. A forked child gets
-// the mask of the forking thread, and all threads of the runtime have the inherited one.
-func maskInherited() bool {
-	var set unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &set); err != nil {
-		return false
-	}
-	return set != unix.Sigset_t{}
-}
-
 // sigaction mirrors the kernel's struct: the handler comes first.
 type sigaction struct {
 	handler, flags, restorer uintptr

@@ -27,7 +27,7 @@ func identify(pid int, ticks uint64) error {
 	switch {
 	case err != nil:
 		return unidentified(pid, err)
-	case st.Start != ticks || isGoneState(st.State):
+	case st.Start != ticks || ended(pid, st.State):
 		return os.ErrProcessDone
 	}
 	return nil
@@ -152,6 +152,7 @@ func (r *Reaper) pollPid(c *child, pid int) bool {
 		c.strays = map[int]bool{}
 	}
 	c.strays[pid] = true
+	r.noteDescent(c, pid)
 	_ = killByTicks(pid, st.Start, unix.SIGKILL)
 	return true
 }

@@ -16,7 +16,7 @@ type envState int
 
 const (
 	envRead   envState = iota
-	envEmpty           // no environment: a zombie, a kernel thread, one in the middle of exec, or env -i
+	envEmpty           // no environment: a zombie, a kernel thread, or one in the middle of exec
 	envDenied          // not ours to read
 )
 
@@ -32,8 +32,10 @@ func readMarkers(pid int, key string) ([]string, envState) {
 	switch {
 	case err == unix.EACCES || err == unix.EPERM:
 		return nil, envDenied
-	case err != nil || len(env) == 0: // newer kernels say ESRCH for a zombie
+	case err != nil: // newer kernels say ESRCH for a zombie
 		return nil, envEmpty
+	case len(env) == 0:
+		return nil, emptyState(pid)
 	}
 	var values []string
 	if v := envValue(env, key); v != "" {
@@ -45,11 +47,31 @@ func readMarkers(pid int, key string) ([]string, envState) {
 	return values, envRead
 }
 
-// readEnviron falls back to the other threads: a process whose main thread has ended
-// shows nothing, and lives.
+// emptyState tells a process that was started without an environment (env -i) from one
+// that has none yet: exec sets the arguments together with the environment.
+func emptyState(pid int) envState {
+	args, _ := proc.Read(pid, "cmdline")
+	env, _ := proc.Read(pid, "environ")
+	if len(args) > 0 && len(env) == 0 {
+		return envRead
+	}
+	return envEmpty
+}
+
+// readEnviron reads the environment of a process, as its owner if need be.
 func readEnviron(pid int) ([]byte, error) {
+	env, err := readThreadsEnviron(pid)
+	if err == unix.EACCES || err == unix.EPERM {
+		asOwner(pid, func() { env, err = readThreadsEnviron(pid) })
+	}
+	return env, err
+}
+
+// readThreadsEnviron falls back to the other threads: a process whose main thread has
+// ended shows nothing, and lives.
+func readThreadsEnviron(pid int) ([]byte, error) {
 	env, err := proc.Read(pid, "environ")
-	if len(env) > 0 || err == unix.EACCES || err == unix.EPERM {
+	if len(env) > 0 || err == unix.EACCES || err == unix.EPERM || threads(pid) < 2 {
 		return env, err
 	}
 	tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +62,6 @@ type Reaper struct {
 	exe   string // what the exec shim runs
 	proc  bool   // /proc is there and shows our pid namespace
 	kids  int    // /proc/self/task/<main>/children, or -1
-	masks bool   // we inherited blocked signals; children must not
 	null  *os.File
 
 	subreaper bool // we set the attribute, and take it back at Close
@@ -79,6 +79,8 @@ type Reaper struct {
 	pending   map[*child]bool    // dead, not gone
 	fresh     []*child           // pending, in order of death, Exit not queued yet
 	orphans   map[int]string     // living unknown children examined: their marker
+	unread    map[int]time.Time  // those in the middle of an exec: when that was first seen
+	kin       map[int]relative   // descendants of workers, by pid, see Survey
 	leftovers map[int]*child     // unknown children sentenced, by pid
 	watched   map[int32]*watched // pidfds in the epoll set
 	epoll     *os.File
@@ -132,6 +134,8 @@ func newReaper(opt Options) *Reaper {
 		instances: map[string]*child{},
 		pending:   map[*child]bool{},
 		orphans:   map[int]string{},
+		unread:    map[int]time.Time{},
+		kin:       map[int]relative{},
 		leftovers: map[int]*child{},
 		watched:   map[int32]*watched{},
 		wake:      make(chan struct{}, 1),
@@ -147,7 +151,6 @@ func (r *Reaper) prepare() error {
 	// A missing /dev/null fails the spawns that need it, not the init.
 	r.null, _ = os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	r.openProc()
-	r.masks = maskInherited()
 	r.catchIgnored()
 	if !r.opt.KeepFDs {
 		closeOnExec(r.proc)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/cgroup"
 	"github.com/procguard/procguard/reaper/command"
 	"github.com/procguard/procguard/reaper/proc"
 )
@@ -31,6 +32,7 @@ const (
 // file name that is not UTF-8.
 type order struct {
 	Path, Dir   []byte
+	Cgroup      []byte // directory to enter, if clone3 is not to be had
 	Credential  *syscall.Credential
 	Umask, Nice *int
 	Rlimits     []Rlimit
@@ -86,6 +88,7 @@ func readOrder(fd int) (o order, ok bool) {
 
 // Steps, as they appear in ExecError.What.
 const (
+	stepCgroup   = "cgroup"
 	stepOOM      = "oom_score_adj"
 	stepNice     = "nice"
 	stepAffinity = "cpu affinity"
@@ -103,7 +106,7 @@ func (o *order) run(argv []string) (string, error) {
 		name string
 		do   func() error
 	}{
-		{stepOOM, o.setOOM}, {stepNice, o.setNice}, {stepAffinity, o.setAffinity},
+		{stepCgroup, o.enterCgroup}, {stepOOM, o.setOOM}, {stepNice, o.setNice}, {stepAffinity, o.setAffinity},
 		{stepRlimit, o.setRlimits}, {stepUser, o.setUser}, {stepDir, o.setDir},
 	}
 	for _, s := range steps {
@@ -113,7 +116,16 @@ func (o *order) run(argv []string) (string, error) {
 	}
 	env := os.Environ()
 	resetSignals()
+	var none unix.Sigset_t
+	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
 	return stepExec, syscall.Exec(string(o.Path), argv, env)
+}
+
+func (o *order) enterCgroup() error {
+	if len(o.Cgroup) == 0 {
+		return nil
+	}
+	return cgroup.Enter(string(o.Cgroup))
 }
 
 func (o *order) setOOM() error {
@@ -234,8 +246,13 @@ func (e *shimError) kind() command.Kind {
 
 func newShimCall(exe string, l *launch) (*shimCall, error) {
 	s := l.spec
+	var dir []byte
+	if s.Cgroup != nil && !cgroup.CanClone() {
+		dir = []byte(s.Cgroup.Dir())
+	}
 	b, err := json.Marshal(order{
-		Path: []byte(l.file.Path), Dir: []byte(s.Dir), Credential: s.Credential, Umask: s.Umask,
+		Cgroup: dir,
+		Path:   []byte(l.file.Path), Dir: []byte(s.Dir), Credential: s.Credential, Umask: s.Umask,
 		Nice: s.Nice, Rlimits: s.Rlimits, CPUs: s.CPUs, OOMScoreAdj: s.OOMScoreAdj,
 	})
 	if err != nil {

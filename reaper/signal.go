@@ -19,8 +19,12 @@ const (
 // Signal sends sig. It never reaches a process that was reaped, nor one that has
 // reused its pid: the lock is the one under which the waiter reaps. If the process is
 // dead already the error is os.ErrProcessDone, also if its exit is not delivered yet.
-// A stopped process gets its signal when it is continued: send SIGCONT too.
+// A stopped process gets its signal when it is continued: send SIGCONT too. Before a
+// signal that may end it the process's descendants are recorded, see Survey.
 func (r *Reaper) Signal(p Proc, sig syscall.Signal, to Target) error {
+	if sig != 0 && sig != syscall.SIGCONT {
+		r.Survey(p)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -109,13 +113,14 @@ func (r *Reaper) Kill(p Proc) error {
 // killAgain serves a caller whose leftovers do not die. The numbers are safe: orphans
 // are reaped under mu only, strays are held by pidfd.
 func (r *Reaper) killAgain(c *child) {
+	r.killCgroup(c)
 	for pid, owner := range r.leftovers {
 		if owner == c {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 	for fd, w := range r.watched {
-		if w.c == c && !w.leader {
+		if w.c == c && !w.leader && !w.cgroup {
 			_ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0)
 		}
 	}

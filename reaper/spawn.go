@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/cgroup"
 	"github.com/procguard/procguard/reaper/command"
 	"github.com/procguard/procguard/reaper/proc"
 )
@@ -52,6 +53,10 @@ type Spec struct {
 	Foreground *os.File // our terminal, whose foreground group it becomes; needs OwnGroup
 	Keep       bool     // on its death kill nothing; Exit.Gone is then always true
 
+	// Cgroup is what the process is created in, and all that it starts: they die with it.
+	// It is the caller's to make, and to remove when the process is gone.
+	Cgroup *cgroup.Group
+
 	// Credential is applied after everything that needs privilege.
 	Credential *syscall.Credential
 
@@ -65,7 +70,7 @@ type Spec struct {
 
 // wantsShim says whether an attribute cannot be had from syscall.ForkExec.
 func (s *Spec) wantsShim() bool {
-	return s.Umask != nil || s.Nice != nil || len(s.Rlimits) > 0 || len(s.CPUs) > 0 || s.OOMScoreAdj != nil
+	return s.Cgroup != nil && !cgroup.CanClone() || s.Umask != nil || s.Nice != nil || len(s.Rlimits) > 0 || len(s.CPUs) > 0 || s.OOMScoreAdj != nil
 }
 
 // ExecError is why Spawn could not start a command.
@@ -78,7 +83,7 @@ type ExecError = command.Error
 func (r *Reaper) Spawn(s Spec) (Proc, error) { return r.spawn(s, nil) }
 
 func (r *Reaper) spawn(s Spec, to *runner) (Proc, error) {
-	c := &child{id: s.ID, gen: s.Gen, instance: s.Instance, keep: s.Keep, pidfd: -1, to: to}
+	c := &child{id: s.ID, gen: s.Gen, instance: s.Instance, keep: s.Keep, cgroup: s.Cgroup, pidfd: -1, to: to}
 	if err := r.reserve(c); err != nil {
 		return Proc{}, err
 	}
@@ -133,11 +138,11 @@ func (r *Reaper) start(c *child, s Spec) error {
 }
 
 func (r *Reaper) launchOn(tid int, c *child, l *launch) error {
-	pid, err := l.fork(r.masks)
+	pid, err := l.fork()
 	if err != nil {
 		return l.explain(err)
 	}
-	c.PID, c.Start = pid, time.Now()
+	c.PID, c.Start, c.tid = pid, time.Now(), tid
 	// The child cannot be reaped before it is registered, so this is its own stat.
 	if st, err := proc.ReadStat(pid); err == nil && r.proc {
 		c.StartTicks = st.Start
@@ -156,6 +161,7 @@ func (r *Reaper) register(tid int, c *child, own Own) {
 	c.seq = r.seq
 	r.live[c.PID], r.all[c.seq] = c, c
 	delete(r.orphans, c.PID)
+	delete(r.unread, c.PID)
 	r.stats.Spawned++
 	if own == OwnNothing {
 		return
@@ -203,6 +209,9 @@ func sysAttr(s *Spec) *syscall.SysProcAttr {
 		Setsid:     s.Own == OwnSession,
 		Setpgid:    s.Own == OwnGroup,
 		Credential: s.Credential,
+	}
+	if s.Cgroup != nil && cgroup.CanClone() {
+		a.UseCgroupFD, a.CgroupFD = true, s.Cgroup.FD()
 	}
 	if s.Ctty != nil {
 		a.Setctty, a.Ctty = true, *s.Ctty
@@ -266,15 +275,13 @@ func (r *Reaper) files(s *Spec) ([]uintptr, error) {
 }
 
 // fork runs syscall.ForkExec. Its child gets the signal mask of the calling thread,
-// so an inherited mask is lifted on this thread for the time of the fork.
-func (l *launch) fork(masked bool) (int, error) {
-	if masked {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		var none, old unix.Sigset_t
-		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err == nil {
-			defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
-		}
+// and that is what we were started with, so it is lifted for the time of the fork.
+func (l *launch) fork() (int, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var none, old unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err == nil && old != none {
+		defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
 	}
 	if l.shim != nil {
 		return l.shim.fork()

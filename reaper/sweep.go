@@ -1,7 +1,6 @@
 package reaper
 
 import (
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +20,7 @@ func (r *Reaper) settle(reap bool) {
 		r.mu.Lock()
 		zombies, unread := r.look(round >= maxRounds)
 		if !zombies && !unread || round >= maxRounds || !reap && !unread {
-			r.decide(zombies)
+			r.decide(zombies || unread)
 			r.mu.Unlock()
 			return
 		}
@@ -35,17 +34,19 @@ func (r *Reaper) settle(reap bool) {
 	}
 }
 
-// A process in the middle of its exec shows no environment for some microseconds.
-// So little patience is enough, and bounded: the waiter has others to serve.
+// A process in the middle of its exec shows no environment, mostly for some
+// microseconds: the first looks wait for that. If the program comes from a slow file
+// server it takes longer. Then the deaths are reported, and standBy looks again
+// until it can be told whose it is, or for execPatience.
 const (
-	maxRounds   = 8
-	unreadPause = 100 * time.Microsecond
+	maxRounds    = 8
+	unreadPause  = 100 * time.Microsecond
+	execPatience = time.Second
 )
 
 // look goes once over the orphans and kills those that belong to a pending child. It
 // says whether it saw unknown zombies (their own orphans may have come to us
-// after the list was read) or processes with no readable environment. On the last
-// look the latter are taken for strangers. mu is held.
+// after the list was read) or processes with no readable environment. mu is held.
 func (r *Reaper) look(last bool) (zombies, unread bool) {
 	for c := range r.pending {
 		c.left = 0
@@ -70,10 +71,8 @@ func (r *Reaper) look(last bool) (zombies, unread bool) {
 				// There may be thousands behind it, in a storm. Reap, look again.
 				return true, false
 			}
-		case c == nil && known == isUnread && last:
-			r.orphans[pid] = ""
 		case c == nil && known == isUnread:
-			unread = true
+			unread = r.isUndecided(pid) || unread
 		}
 	}
 	return zombies, unread
@@ -104,76 +103,6 @@ func (r *Reaper) dropGroup(c *child) {
 	c.group = 0
 }
 
-type known int
-
-const (
-	isKnown known = iota
-	isZombie
-	isUnread
-)
-
-// attribute says whose orphan pid is, alive or dead. Group and session come first:
-// two system calls, and they work for a zombie. The marker is read once per orphan:
-// as long as we have not reaped it its pid is its own, and what it inherited holds
-// even if it drops its environment later.
-func (r *Reaper) attribute(pid int) (*child, known) {
-	if c := r.ownerOf(pid); c != nil {
-		return c, isKnown
-	}
-	if _, seen := r.orphans[pid]; seen || !r.proc {
-		return nil, isKnown
-	}
-	value, found := readMarkers(pid, r.opt.Marker)
-	switch found {
-	case envRead:
-		return r.remember(pid, value), isKnown
-	case envDenied:
-		r.orphans[pid] = ""
-		return nil, isKnown
-	}
-	switch {
-	case r.postponed[pid]:
-		return nil, isKnown
-	case dead(pid):
-		return nil, isZombie
-	}
-	return nil, isUnread
-}
-
-// remember keeps the first of an orphan's markers that is one of ours: its own, or one
-// that a supervisor below us passed on.
-func (r *Reaper) remember(pid int, values []string) *child {
-	for _, v := range values {
-		if c := r.instances[v]; c != nil {
-			r.orphans[pid] = v
-			return c
-		}
-	}
-	r.orphans[pid] = ""
-	return nil
-}
-
-// ownerOf is attribute without reading anything.
-func (r *Reaper) ownerOf(pid int) *child {
-	if c := r.leftovers[pid]; c != nil {
-		return c
-	}
-	if sid, err := unix.Getsid(pid); err == nil {
-		if c := r.groups[sid]; c != nil && c.session {
-			return c
-		}
-	}
-	if pgid, err := unix.Getpgid(pid); err == nil {
-		if c := r.groups[pgid]; c != nil {
-			return c
-		}
-	}
-	if v := r.orphans[pid]; v != "" {
-		return r.instances[v]
-	}
-	return nil
-}
-
 // condemn kills an orphan that belongs to c, and its group where that cannot hold
 // anybody else. The pid is safe: only the waiter could reap it, and mu is held.
 //
@@ -187,6 +116,7 @@ func (r *Reaper) condemn(c *child, pid int, struck map[int]bool) {
 		return
 	}
 	r.leftovers[pid] = c
+	r.noteDescent(c, pid)
 	r.kill(pid)
 	pgid, err := unix.Getpgid(pid)
 	if err != nil || struck[pgid] || pgid == c.group && !c.adopted {
@@ -253,7 +183,7 @@ func (r *Reaper) isGone(c *child, doubt bool) bool {
 	switch {
 	case c.keep:
 		return true
-	case c.left > 0 || len(c.strays) > 0 || doubt && !c.adopted:
+	case c.left > 0 || len(c.strays) > 0 || doubt && !c.adopted || r.isPopulated(c):
 		return false
 	case !c.adopted && (c.group == 0 || unix.Kill(-c.group, 0) == unix.ESRCH):
 		return true
@@ -269,6 +199,8 @@ func (r *Reaper) forget(c *child) {
 		delete(r.instances, c.instance)
 	}
 	r.dropGroup(c)
+	r.dropKin(c)
+	r.unwatchCgroup(c)
 	c.closePidfd()
 }
 
@@ -277,35 +209,4 @@ func (c *child) closePidfd() {
 		_ = unix.Close(c.pidfd)
 		c.pidfd = -1
 	}
-}
-
-// children lists the orphans (and those workers that the main thread forked).
-//
-// The kernel walks the list in steps and can skip an entry when another one is
-// reaped meanwhile. Only the waiter reaps, with mu held as here, except that a failed
-// exec is reaped by its Spawn: with one of those under way the list is read twice.
-func (r *Reaper) children() []int {
-	if r.kids < 0 {
-		return r.childrenByParent()
-	}
-	pids := readChildren(r.kids, nil)
-	if len(r.flights) > 0 {
-		pids = readChildren(r.kids, pids)
-	}
-	return pids
-}
-
-// childrenByParent is for kernels without CONFIG_PROC_CHILDREN.
-func (r *Reaper) childrenByParent() []int {
-	if !r.proc {
-		return nil
-	}
-	var pids []int
-	self := os.Getpid()
-	for _, pid := range listProcs() {
-		if st, err := proc.ReadStat(pid); err == nil && st.PPID == self {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/procguard/procguard/reaper/cgroup"
 	"github.com/procguard/procguard/reaper/proc"
 )
 
@@ -23,6 +24,9 @@ type child struct {
 	keep     bool // what it leaves behind is not ours to kill
 	adopted  bool // not our child
 	pidfd    int  // of an adopted process, else -1
+	cgroup   *cgroup.Group
+	watching bool // cgroup's events are in the epoll set
+	tid      int  // the thread that forked it, 0 for an adopted one
 	dead     bool // reaped (or, adopted, seen dead)
 	reported bool // its Exit is in the queue
 	to       *runner
@@ -33,6 +37,7 @@ type child struct {
 	killed []int
 	left   int          // leftovers found by the last look
 	strays map[int]bool // leftovers that are not our children, watched by pidfd
+	kin    []int        // pids of its descendants on record in Reaper.kin
 }
 
 // wait is the waiter: it peeks, and lets batch sweep and reap.
@@ -160,6 +165,7 @@ func (r *Reaper) bury(c *child) {
 		// group is atomic against fork: a member cannot slip out by forking.
 		_ = unix.Kill(-c.group, unix.SIGKILL)
 	}
+	r.killCgroup(c)
 	c.exit.Status, _ = proc.Reap(c.PID, &c.exit.Rusage)
 	delete(r.live, c.PID)
 	r.died(c)
@@ -212,6 +218,7 @@ func (r *Reaper) takeUnknown(pid int) bool {
 
 func (r *Reaper) reapedUnknown(owner *child, e Exit) {
 	delete(r.orphans, e.PID)
+	delete(r.unread, e.PID)
 	delete(r.leftovers, e.PID)
 	if owner != nil && owner.dead {
 		owner.killed = append(owner.killed, e.PID)

@@ -16,6 +16,7 @@ type watched struct {
 	pid    int
 	ticks  uint64 // start time, for polling
 	leader bool
+	cgroup bool // the descriptor is that of c's cgroup.events
 }
 
 // watch adds a pidfd to the epoll set; the first one starts the watch. mu is held. The
@@ -31,6 +32,9 @@ func (r *Reaper) watch(fd int, w *watched) error {
 		}
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(fd)}
+	if w.cgroup {
+		ev.Events = unix.EPOLLPRI | unix.EPOLLONESHOT
+	}
 	var err error
 	ctlErr := r.controlEpoll(func(ep uintptr) {
 		err = unix.EpollCtl(int(ep), unix.EPOLL_CTL_ADD, fd, &ev)
@@ -71,7 +75,7 @@ func (r *Reaper) stopWatch() {
 	}
 	_ = r.epoll.Close()
 	for fd, w := range r.watched {
-		if !w.leader {
+		if !w.leader && !w.cgroup {
 			_ = unix.Close(int(fd))
 		}
 	}
@@ -116,6 +120,10 @@ func (r *Reaper) seen(events []unix.EpollEvent) {
 		if w == nil {
 			continue
 		}
+		if w.cgroup {
+			r.unwatchCgroup(w.c) // the look that follows asks, and watches again if need be
+			continue
+		}
 		delete(r.watched, ev.Fd)
 		if w.leader {
 			r.unwatch(int(ev.Fd))
@@ -138,6 +146,7 @@ func (r *Reaper) strayGone(w *watched) {
 func (r *Reaper) leaderGone(c *child) {
 	c.exit = c.newExit()
 	c.exit.Unknown = true
+	r.killCgroup(c)
 	r.died(c)
 }
 
@@ -188,10 +197,13 @@ func (r *Reaper) trackOnce(c *child) int {
 
 func (r *Reaper) isLeftover(c *child, pid int) bool {
 	st, err := proc.ReadStat(pid)
-	if err != nil || isGoneState(st.State) {
+	if err != nil || ended(pid, st.State) {
 		return false
 	}
 	if c.group != 0 && (st.Group == c.group || c.session && st.Session == c.group) {
+		return true
+	}
+	if k := r.kin[pid]; k.c == c && k.ticks == st.Start {
 		return true
 	}
 	if c.instance == "" {
@@ -215,6 +227,7 @@ func (r *Reaper) trackPid(c *child, pid int) bool {
 		c.strays = map[int]bool{}
 	}
 	c.strays[pid] = true
+	r.noteDescent(c, pid)
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	return true
 }

@@ -17,7 +17,7 @@ type measure struct {
 
 // measures are all of them, in the order of the output, or those asked for.
 func (b *bench) measures() []measure {
-	var all []measure
+	all := []measure{{"inits", b.inits}}
 	for _, h := range b.places() {
 		add := func(name string, run func(how, *table) error) {
 			all = append(all, measure{name, func(t *table) error { return run(h, t) }})

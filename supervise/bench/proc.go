@@ -14,10 +14,10 @@ import (
 
 // usage is what a process used in a while, and its memory at the end.
 type usage struct {
-	cpu      time.Duration
-	wakes    int // voluntary context switches: as often it went to sleep
-	rss, pss float64
-	over     time.Duration
+	footprint
+	cpu   time.Duration
+	wakes int // voluntary context switches: as often it went to sleep
+	over  time.Duration
 }
 
 func (u usage) cpuPerMinute() float64 {
@@ -43,7 +43,7 @@ func watch(pid int, d time.Duration) (u usage, err error) {
 		u.cpu += t.cpu - before[tid].cpu
 		u.wakes += t.wakes - before[tid].wakes
 	}
-	u.rss, u.pss, err = memoryOf(pid)
+	u.footprint, err = memoryOf(pid)
 	return u, err
 }
 
@@ -90,15 +90,20 @@ func readThread(dir string) (t thread, err error) {
 	return t, err
 }
 
-// memoryOf is in MiB: resident, and with shared pages divided by their users.
-func memoryOf(pid int) (rss, pss float64, err error) {
+// footprint is memory in MiB: resident, with shared pages divided by their users, and what no file
+// is behind.
+type footprint struct{ rss, pss, anonymous float64 }
+
+func memoryOf(pid int) (m footprint, err error) {
 	path := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
-	r, err := field(path, "Rss:")
-	if err != nil {
-		return 0, 0, err
+	for name, to := range map[string]*float64{"Rss:": &m.rss, "Pss:": &m.pss, "Anonymous:": &m.anonymous} {
+		kib, err := field(path, name)
+		if err != nil {
+			return footprint{}, err
+		}
+		*to = float64(kib) / 1024
 	}
-	p, err := field(path, "Pss:")
-	return float64(r) / 1024, float64(p) / 1024, err
+	return m, nil
 }
 
 // field is the first number of a line that begins with name.

@@ -218,7 +218,7 @@ func TestTable(t *testing.T) {
 	p.floor.add(time.Millisecond)
 	table.times("one", p, "below 3")
 	table.times("two", p, "below 3")
-	table.idle("three", usage{rss: 12, pss: 11, over: time.Second}, "below 15")
+	table.idle("three", usage{footprint: footprint{rss: 12, pss: 11}, over: time.Second}, "below 15")
 	text := out.String()
 	if strings.Count(text, "Times, ms") != 1 || strings.Count(text, "At rest") != 1 || strings.Count(text, "\n") != 9 {
 		t.Errorf("table:\n%s", text)

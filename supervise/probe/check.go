@@ -163,12 +163,23 @@ func (p *Prober) attempt(ctx context.Context, c check) error {
 	case readyExec:
 		err = p.o.Exec(ctx, s.Worker, s.Gen, s.ReadyExec)
 	case healthHTTP:
-		err = p.net.get(ctx, s.HealthURL)
+		err = p.health(ctx, c.w)
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+func (p *Prober) health(ctx context.Context, w *watch) error {
+	if w.s.HealthBody == nil {
+		return p.net.get(ctx, w.s.HealthURL)
+	}
+	body, err := p.net.body(ctx, w.s.HealthURL)
+	if err != nil {
+		return err
+	}
+	return contains(body, w.s.HealthBody)
 }
 
 type noAnswer time.Duration
@@ -219,12 +230,15 @@ func (p *Prober) diagnose(w *watch, start, end time.Time, err error) {
 	h.failures++
 	p.log.Debug("health check failed", "worker", w.s.Worker, "error", plain(err))
 	t, lasted := p.patience(w), end.Sub(h.failing)
-	if !w.ready || !h.answered || t <= 0 || h.failures < 2 || lasted < t {
+	if !w.ready || !h.answered || t <= 0 || h.failures < 2 || lasted < t || w.suspect {
 		return
 	}
-	p.judge(w, state.Cause{
-		Kind:   state.CauseUnresponsive,
-		Detail: fmt.Sprintf("health check %s failed for %s: %s", w.s.HealthURL, span(lasted), plain(err)),
+	reason := fmt.Sprintf("health check %s failed for %s: %s", w.s.HealthURL, span(lasted), plain(err))
+	p.convict(w, func(look string, _ time.Time) *state.Cause {
+		if h.failures == 0 {
+			return nil // it answered while we looked
+		}
+		return &state.Cause{Kind: state.CauseUnresponsive, Detail: with(reason, look)}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/state"
+	"github.com/procguard/procguard/supervise/probe/tree"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,6 +77,13 @@ func testProber(tb testing.TB, o Options, proc procfs, net network) (*Prober, *h
 	o.OnReady = func(w string, g uint64) { h.add("ready", w, g) }
 	o.OnBeat = func(w string, g uint64) { h.add("beat", w, g) }
 	o.OnJudged = h.judged
+	o.OnExtend = func(w string, g uint64, d time.Duration) { h.add("extend "+d.String(), w, g) }
+	o.OnTimeout = func(w string, g uint64, d time.Duration) { h.add("timeout "+d.String(), w, g) }
+	o.OnPhase = func(w string, g uint64, name string, d time.Duration) { h.add("phase "+name+" "+d.String(), w, g) }
+	o.OnProgress = func(w string, g uint64, step int64) { h.add(fmt.Sprint("step ", step), w, g) }
+	o.OnStatus = func(w string, g uint64, text string) { h.add("status "+text, w, g) }
+	o.OnStopping = func(w string, g uint64) { h.add("stopping", w, g) }
+	o.OnMainPID = func(w string, g uint64, pid int) { h.add(fmt.Sprint("main ", pid), w, g) }
 	p, err := build(o, proc, net)
 	if err != nil {
 		tb.Fatal(err)
@@ -110,17 +118,6 @@ func within(tb testing.TB, what string, ok func() bool) {
 
 func numbered(i int) string { return fmt.Sprintf("w%04d", i) }
 
-func samples(p *Prober) (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, w := range p.watches {
-		if !w.sample.Time.IsZero() {
-			n++
-		}
-	}
-	return n
-}
-
 func dropAll(p *Prober) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +147,11 @@ type fakeProcfs struct {
 	procs map[int]*fakeProcess
 	opens map[int]int // how often each is open
 	reads int
-	fail  error         // of open
+	fail  error // of open
+	list  error // of List
+	users map[int]uint32
+	marks map[int]string
+	pss   uint64
 	lag   time.Duration // of evidence
 }
 
@@ -160,6 +161,8 @@ type fakeProcess struct {
 	cpu   float64 // share of a core that it uses
 	since time.Time
 	slow  time.Duration // of the next read
+	ppid  int
+	group int
 }
 
 const fakeMemory = 1 << 30
@@ -215,7 +218,53 @@ func (f *fakeProcfs) read(fd int, r *reading) error {
 	defer f.mu.Unlock()
 	*r = proc.reading
 	r.ticks += uint64(time.Since(proc.since).Seconds() * proc.cpu * ticksPerSecond)
+	r.stat = tree.Stat{State: r.state, Ticks: r.ticks, Threads: r.threads, Pages: r.pages, PPID: proc.ppid, Group: proc.group, Start: uint64(fd)}
 	return nil
+}
+
+func (f *fakeProcfs) List(pids []int) ([]int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for pid := range f.procs {
+		pids = append(pids, pid)
+	}
+	return pids, f.list
+}
+
+func (f *fakeProcfs) Stat(pid int, s *tree.Stat) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	proc := f.procs[pid]
+	if proc == nil {
+		return unix.ENOENT
+	}
+	*s = tree.Stat{State: proc.state, Threads: proc.reading.threads, Pages: proc.pages, PPID: proc.ppid, Group: proc.group, Start: uint64(pid)}
+	s.Ticks = proc.ticks + uint64(time.Since(proc.since).Seconds()*proc.cpu*ticksPerSecond)
+	return nil
+}
+
+func (f *fakeProcfs) IO(int) (uint64, uint64, error) { return 0, 0, unix.EACCES }
+
+func (f *fakeProcfs) look(int, time.Duration, <-chan struct{}) Look { return Look{} }
+
+func (f *fakeProcfs) share([]int) uint64 { return f.pss }
+
+func (f *fakeProcfs) marked(pid int, instance string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.marks[pid] == instance
+}
+
+func (f *fakeProcfs) isUser(pid int, uid uint32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.users[pid] == uid
+}
+
+func (f *fakeProcfs) exists(pid int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.procs[pid] != nil
 }
 
 func (f *fakeProcfs) close(fd int) {
@@ -249,4 +298,9 @@ func (f *fakeProcfs) readCount() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.reads
+}
+
+// fmtLine is a line of bytes.
+func fmtLine(format string, args ...any) []byte {
+	return append(fmt.Appendf(nil, format, args...), '\n')
 }

@@ -8,64 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/procguard/procguard/state"
+	"github.com/procguard/procguard/supervise/probe/timer"
+	"github.com/procguard/procguard/supervise/probe/tree"
 )
-
-// Options are the same for all workers.
-type Options struct {
-	Interval         time.Duration // between samples and between checks; 0: one second
-	HeartbeatTimeout time.Duration // for health checks of subjects that have none
-	ZombieDetection  bool          // take samples of all workers and judge by them
-	CPUThreshold     float64       // percent of one core below which a worker is idle
-	MemoryThreshold  float64       // percent of the machine's memory below which it is small
-	// BeatDir holds heartbeat files; changes in it are learned from inotify. Files
-	// elsewhere are polled.
-	BeatDir string
-	// Exec runs a readiness command; nil means exit code 0. Nil: such checks fail.
-	Exec func(ctx context.Context, worker string, gen uint64, argv []string) error
-
-	OnReady  func(worker string, gen uint64)
-	OnBeat   func(worker string, gen uint64) // a heartbeat file changed; at most one call per 50 ms and worker
-	OnJudged func(worker string, gen uint64, c state.Cause)
-	Log      *slog.Logger // nil: no log
-}
-
-// Subject is a process to watch. Everything but the first three is optional.
-type Subject struct {
-	Worker string
-	Gen    uint64
-	PID    int
-
-	HeartbeatFile    string        // any change of it is a heartbeat
-	HeartbeatTimeout time.Duration // 0: never judged as a zombie
-	HealthURL        string        // asked every Interval; answers 2xx
-
-	// At most one of these four says when the worker is ready.
-	ReadyHTTP      string // URL that answers 2xx
-	ReadyTCP       string // address that accepts
-	ReadyExec      []string
-	ReadyHeartbeat bool
-	// ReadyElsewhere: somebody else finds out, and calls Prober.Ready.
-	ReadyElsewhere bool
-
-	// Activity is when the worker last printed something (zero: never, or not
-	// known) and how many bytes it has printed. It may be called once more after
-	// Unwatch has returned.
-	Activity func() (last time.Time, bytes uint64)
-	// Restored: it was taken over from an earlier ProcGuard, and is ready.
-	Restored bool
-}
-
-// Sample is what was seen of a process. CPU and memory are of the process itself,
-// with all its threads, without its children.
-type Sample struct {
-	Time    time.Time
-	State   byte    // as in proc_pid_stat(5): R, S, D, T, t, Z, I
-	CPU     float64 // percent of one core since the sample before, 0 in the first
-	RSS     uint64  // bytes
-	Memory  float64 // percent of the machine's memory, 0 if that is not known
-	Threads int
-}
 
 // Prober watches any number of workers.
 type Prober struct {
@@ -78,9 +23,14 @@ type Prober struct {
 	wake   chan struct{}
 	done   chan struct{}
 	over   chan struct{} // the scheduler has ended
+	looks  chan struct{} // looks at /proc before a verdict
 	beats  *beatReader   // nil without BeatDir
 	wg     sync.WaitGroup
-	visits []visit // the scheduler's, reused
+
+	passes sync.Mutex // held for a pass; taken before mu
+	visits []visit    // the pass's, reused, as is the next
+	trees  []*tree.Tree
+	forest *tree.Forest
 
 	mu      sync.Mutex // guards everything below; never held across a callback or a check
 	o       Options
@@ -97,19 +47,33 @@ type Prober struct {
 	retired []int     // so these are closed when it is over
 	reports []func()
 	said    map[string]bool
+	words   []string // what was said, for Degraded
+	inlet   *inlet   // nil: nobody has a socket or a FIFO yet
+	doors   map[int32]*door
+	ahead   map[doorKey]*door // made before their process
+	counts  Counts
+	late    map[*watch]time.Time // whose news wait, until when
+	timed   map[*watch]time.Time // who has timers, and when the first runs out
+	tracked int                  // watches whose progress file is read
+	needy   int                  // watches that need samples whether zombies are looked for or not
 }
 
-// watch is one subject. Prober.mu guards it, but s, which never changes.
+// watch is one subject. Prober.mu guards it, but s, of which only HeartbeatTimeout
+// ever changes.
 type watch struct {
 	s     Subject
 	gone  bool
 	ready bool
 	// judged: it has been reported, nothing more is to be said of it
-	judged bool
+	judged   bool
+	judgedAt time.Time
+	silent   bool // for its silence, which may end
 
 	beat   time.Time // last heartbeat since it was ready; zero: none
 	told   time.Time // last OnBeat
 	floor  time.Time // silence before this is held against nobody
+	sign   time.Time // of the last sign of life that is neither heartbeat nor output
+	hold   time.Time // no verdict by silence before this: a deadline was extended
 	polled bool
 	mark   fileMark
 
@@ -129,6 +93,18 @@ type watch struct {
 	place  int // in Prober.due, -1: not there
 	cancel context.CancelFunc
 	health health
+
+	tree     *tree.Tree
+	limits   limits
+	suspect  bool // a look at it is on its way
+	doors    []*door
+	main     int // MAINPID
+	reload   bool
+	news     news
+	queued   bool      // its news are among the reports
+	newsAt   time.Time // of the last news
+	progress progress
+	timers   timer.Book
 }
 
 // New starts a Prober. Only a missing callback is an error.
@@ -152,9 +128,13 @@ func build(o Options, proc procfs, net network) (*Prober, error) {
 		o.Exec = func(context.Context, string, uint64, []string) error { return errors.ErrUnsupported }
 	}
 	o.Interval = interval(o.Interval)
+	if o.NotifyDir == "" {
+		o.NotifyDir = o.BeatDir
+	}
 	return &Prober{
 		proc: proc, net: net, log: o.Log, o: o, memory: proc.memory(),
-		execs: make(chan struct{}, maxExecs), calls: make(chan struct{}, maxCalls),
+		execs: make(chan struct{}, maxExecs), calls: make(chan struct{}, maxCalls), looks: make(chan struct{}, maxLooks),
+		forest: tree.New(proc), doors: map[int32]*door{}, ahead: map[doorKey]*door{}, late: map[*watch]time.Time{}, timed: map[*watch]time.Time{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}), over: make(chan struct{}),
 		watches: map[string]*watch{}, files: map[string]*watch{}, said: map[string]bool{},
 	}, nil
@@ -183,7 +163,7 @@ func interval(d time.Duration) time.Duration {
 // Watch begins to watch s. An older generation of the same worker is unwatched.
 func (p *Prober) Watch(s Subject) {
 	now := time.Now()
-	w := &watch{s: s, fd: -1, place: -1, floor: now, ready: s.Restored || !s.awaited()}
+	w := &watch{s: s, fd: -1, place: -1, floor: now, ready: s.Restored || !s.awaited(), tree: &tree.Tree{PID: s.PID}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -194,14 +174,19 @@ func (p *Prober) Watch(s Subject) {
 	}
 	p.watches[s.Worker] = w
 	p.watchFile(w)
+	p.trackProgress(w)
+	p.openDoors(w)
 	p.plan(w, now)
-	if len(p.watches) == 1 || s.HeartbeatFile != "" || w.place >= 0 {
+	if s.limited() {
+		p.needy++
+	}
+	if len(p.watches) == 1 || s.HeartbeatFile != "" || s.ProgressFile != "" || s.limited() || w.place >= 0 {
 		p.nudge()
 	}
 }
 
 func (s *Subject) awaited() bool {
-	return s.ReadyHTTP != "" || s.ReadyTCP != "" || len(s.ReadyExec) > 0 || s.ReadyHeartbeat || s.ReadyElsewhere
+	return s.ReadyNotify || s.ReadyHTTP != "" || s.ReadyTCP != "" || len(s.ReadyExec) > 0 || s.ReadyHeartbeat || s.ReadyElsewhere
 }
 
 // Unwatch ends it. Another generation than that which is watched is left alone.
@@ -232,19 +217,14 @@ func (p *Prober) Ready(worker string, gen uint64) {
 	}
 }
 
-// Sample is the newest sample of a worker. Where ZombieDetection is off it is taken
-// now. ok is false if there is none.
-func (p *Prober) Sample(worker string) (s Sample, ok bool) {
+// Extend holds back verdicts by silence until d from now, as EXTEND_TIMEOUT_USEC does,
+// for a phase that may be silent. 0 ends that.
+func (p *Prober) Extend(worker string, gen uint64, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := p.watches[worker]
-	if w == nil {
-		return Sample{}, false
+	if w := p.find(worker, gen); w != nil {
+		p.extend(w, d, time.Now())
 	}
-	if !p.o.ZombieDetection {
-		p.sampleNow(w)
-	}
-	return w.sample, !w.sample.Time.IsZero()
 }
 
 // Reconfigure takes over Interval, HeartbeatTimeout, ZombieDetection and the two
@@ -276,6 +256,7 @@ func (p *Prober) Close() {
 		p.drop(w)
 	}
 	p.mu.Unlock()
+	p.closeInlet()
 	p.wg.Wait()
 }
 
@@ -293,57 +274,13 @@ func (p *Prober) drop(w *watch) {
 	p.unwatchFile(w)
 	p.unplan(w)
 	p.retire(w)
-}
-
-// alive notes a sign of life that is a heartbeat.
-func (p *Prober) alive(w *watch, now time.Time) {
-	if w.s.ReadyHeartbeat && !w.ready {
-		p.becomeReady(w, now)
+	p.closeDoors(w)
+	delete(p.late, w)
+	delete(p.timed, w)
+	if w.s.ProgressFile != "" {
+		p.tracked--
 	}
-	if w.ready {
-		w.beat = now
-	}
-}
-
-// becomeReady is settle for those who have to be told.
-func (p *Prober) becomeReady(w *watch, now time.Time) {
-	p.settle(w, now)
-	p.report(func() { p.o.OnReady(w.s.Worker, w.s.Gen) })
-}
-
-func (p *Prober) settle(w *watch, now time.Time) {
-	if w.ready {
-		return
-	}
-	w.ready, w.floor, w.health = true, now, health{}
-	p.plan(w, now)
-	p.nudge()
-}
-
-// judge reports a worker, once.
-func (p *Prober) judge(w *watch, c state.Cause) {
-	w.judged = true
-	p.unplan(w)
-	p.report(func() { p.o.OnJudged(w.s.Worker, w.s.Gen, c) })
-}
-
-// report has the scheduler call f.
-func (p *Prober) report(f func()) {
-	p.reports = append(p.reports, f)
-	p.nudge()
-}
-
-func (p *Prober) nudge() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// once logs a degradation the first time only: it would come back every interval.
-func (p *Prober) once(what string, err error) {
-	if !p.said[what] {
-		p.said[what] = true
-		p.log.Warn(what, "error", err)
+	if w.s.limited() {
+		p.needy--
 	}
 }

@@ -14,38 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestParseStat(t *testing.T) {
-	tail := " S 1 42 42 0 -1 4194304 90 0 0 0 250 17 0 0 20 0 5 0 8371 8282112 1234 18446744073709551615 1 1\n"
-	want := reading{state: 'S', ticks: 267, threads: 5, pages: 1234}
-	for _, name := range []string{"sleep", "a b", ") R 9 9 9", "))((", ""} {
-		var r reading
-		if err := parseStat([]byte("42 ("+name+")"+tail), &r); err != nil || r != want {
-			t.Errorf("%q: %+v, %v", name, r, err)
-		}
-	}
-	for _, bad := range []string{"", "42", "42 (x", "42 (x)", "42 (x) ", "42 (x) S 1 2 3", "42 (x) S" + tail[2:60]} {
-		if err := parseStat([]byte(bad), &reading{}); err == nil {
-			t.Errorf("%q is accepted", bad)
-		}
-	}
-}
-
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("42 (a b) S 1 42 42 0 -1 4194304 90 0 0 0 250 17 0 0 20 0 5 0 8371 8282112 1234 1 1 1\n"))
-	f.Add([]byte(")  "))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var r reading
-		if err := parseStat(b, &r); err == nil && r.threads < 0 && len(b) < 40 {
-			t.Errorf("%q gave %+v", b, r)
-		}
-	})
-}
-
 // TestReadingAgreesWithGopsutil about a process that has used some CPU.
 func TestReadingAgreesWithGopsutil(t *testing.T) {
 	pid := spawn(t, "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; kill -STOP $$")
 	var r reading
-	var k kernelProcfs
+	k := newKernelProcfs()
 	fd, err := k.open(pid)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +53,7 @@ func TestReapedProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var k kernelProcfs
+	k := newKernelProcfs()
 	fd, err := k.open(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +72,12 @@ func TestReapedProcess(t *testing.T) {
 }
 
 func TestEvidence(t *testing.T) {
-	var k kernelProcfs
+	k := newKernelProcfs()
 	if k.memory() < 1<<20 {
 		t.Errorf("memory of the machine: %d bytes", k.memory())
 	}
 	alone := k.evidence(sleeper(t))
-	if alone.children || alone.rss == 0 || alone.files < 3 || alone.status == "" {
+	if alone.busy || alone.rss == 0 || alone.files < 3 || alone.status == "" {
 		t.Errorf("a sleeper: %+v", alone)
 	}
 	if e := k.evidence(1 << 22); e != (evidence{files: -1}) {
@@ -114,7 +87,14 @@ func TestEvidence(t *testing.T) {
 		t.Skip("needs a kernel with CONFIG_PROC_CHILDREN")
 	}
 	parent := spawn(t, "sh", "-c", "sleep 1000 & wait")
-	within(t, "its child", func() bool { return k.evidence(parent).children })
+	within(t, "its child", func() bool { _, kids := threads(parent); return len(kids) == 1 })
+	if own, _ := threads(parent); k.evidence(parent).rss <= own {
+		t.Error("the child's memory is not counted")
+	}
+	within(t, "it sleeps", func() bool { return !k.evidence(parent).busy }) // it has to exec first
+	killChildren(t, parent)
+	parent = spawn(t, "sh", "-c", "sh -c 'while :; do :; done' & wait")
+	within(t, "its busy child", func() bool { return k.evidence(parent).busy })
 	killChildren(t, parent)
 }
 
@@ -145,7 +125,7 @@ func TestMainThreadGone(t *testing.T) {
 		t.Skip("needs python3, and amd64 for the number of a system call")
 	}
 	pid := spawn(t, "python3", "-c", deadMain)
-	var k kernelProcfs
+	k := newKernelProcfs()
 	var r reading
 	fd, err := k.open(pid)
 	if err != nil {

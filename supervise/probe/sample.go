@@ -3,8 +3,6 @@ package probe
 import (
 	"errors"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // visit is one worker in a pass. It is filled in without the lock.
@@ -18,27 +16,90 @@ type visit struct {
 	at     time.Time
 	out    time.Time
 	bytes  uint64
+	active bool // a descendant wants to run, or is traced
 }
 
 // pass polls files and samples workers, and judges by what it sees.
 func (p *Prober) pass(r round) {
 	if r.all {
 		p.pollFiles()
+		p.pollProgress()
 	}
 	if !r.sample {
 		return
 	}
+	p.passes.Lock()
+	suspects := p.survey(r)
+	p.passes.Unlock()
+	for _, s := range suspects {
+		p.examine(s)
+	}
+}
+
+// survey takes the samples of a pass, and returns who looks like a zombie in them.
+func (p *Prober) survey(r round) []suspect {
 	p.mu.Lock()
 	p.choose(r)
 	p.mu.Unlock()
 	for i := range p.visits {
 		p.visit(&p.visits[i])
 	}
+	p.climb(r)
 	suspects := p.account(r)
 	clear(p.visits) // they would keep watches alive
-	for _, s := range suspects {
-		p.examine(s)
+	clear(p.trees)
+	return suspects
+}
+
+// sampleAll is a pass for somebody who asks. It waits for one that is on its way.
+func (p *Prober) sampleAll() {
+	p.passes.Lock()
+	defer p.passes.Unlock()
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if !closed {
+		p.survey(round{all: true, sample: true, now: time.Now()})
 	}
+}
+
+// climb adds what belongs to the leaders to their readings: to all by one scan of
+// /proc, to those about to be judged by a look at those who belonged to them then.
+func (p *Prober) climb(r round) {
+	p.trees = p.trees[:0]
+	for i := range p.visits {
+		if v := &p.visits[i]; v.err == nil && !v.lost {
+			v.w.tree.Own = v.r.stat
+			p.trees = append(p.trees, v.w.tree)
+		} else if !v.lost && v.w.tree.Processes > 0 {
+			p.trees = append(p.trees, v.w.tree) // with the numbers of the last time
+		}
+	}
+	var err error
+	if r.all {
+		err = p.forest.Scan(p.trees)
+	}
+	if !r.all || err != nil {
+		p.forest.Again(p.trees)
+	}
+	for i := range p.visits {
+		p.visits[i].overlay()
+	}
+	if err != nil {
+		p.mu.Lock()
+		p.once("the children of workers cannot be seen: /proc cannot be listed", err)
+		p.mu.Unlock()
+	}
+}
+
+// overlay puts the sums of the whole tree in the place of the leader's numbers.
+func (v *visit) overlay() {
+	if v.err != nil || v.lost {
+		return
+	}
+	t := v.w.tree
+	v.active = t.Active > 0
+	v.r.ticks, v.r.pages = t.Ticks, t.Pages
 }
 
 // choose lists whom to visit. From here to account the descriptors in the list
@@ -91,7 +152,10 @@ func (p *Prober) account(r round) (suspects []suspect) {
 			continue
 		}
 		v.w.hearOutput(v.out, v.bytes, v.at)
+		p.forgive(v.w, v.at)
+		p.checkSilence(v.w, v.at)
 		if p.record(v) {
+			p.checkLimits(v.w, v.r.ticks)
 			if s, ok := p.suspect(v); ok {
 				suspects = append(suspects, s)
 			}
@@ -106,6 +170,8 @@ func (p *Prober) account(r round) (suspects []suspect) {
 	return suspects
 }
 
+var errHidden = errors.New("/proc hides their processes (hidepid)")
+
 // record keeps what a visit has found. It tells whether that says anything.
 func (p *Prober) record(v *visit) bool {
 	w := v.w
@@ -115,7 +181,10 @@ func (p *Prober) record(v *visit) bool {
 	switch {
 	case w.lost:
 		return false
-	case errors.Is(v.err, unix.ESRCH) || errors.Is(v.err, unix.ENOENT):
+	case gone(v.err):
+		if v.w.fd < 0 && p.proc.exists(w.s.PID) {
+			p.once("workers of other users cannot be sampled", errHidden)
+		}
 		p.retire(w)
 		w.lost = true
 		return false
@@ -143,7 +212,11 @@ func (p *Prober) setSample(w *watch, r *reading, at time.Time) {
 		w.cpuAt, w.cpuTick = at, r.ticks
 	}
 	rss := r.pages * pageSize
-	w.sample = Sample{Time: at, State: r.state, CPU: cpu, RSS: rss, Memory: p.percentMemory(rss), Threads: r.threads}
+	w.sample = Sample{Time: at, State: r.state, CPU: cpu, RSS: rss, Memory: p.percentMemory(rss), Threads: r.threads, Processes: 1}
+	if t := w.tree; t.Processes > 0 {
+		w.sample.Threads, w.sample.Processes = t.Threads, t.Processes
+		w.sample.Read, w.sample.Written, w.sample.Partial = t.Read, t.Written, t.NoIO
+	}
 }
 
 // percentCPU is of one core. The kernel's sum may lose a tick when a thread ends.
@@ -159,17 +232,6 @@ func (p *Prober) percentMemory(rss uint64) float64 {
 		return 0
 	}
 	return float64(rss) / float64(p.memory) * 100
-}
-
-// sampleNow is for status where no samples are taken. It holds the lock for as
-// long as one read of /proc takes, some microseconds.
-func (p *Prober) sampleNow(w *watch) {
-	if p.passing {
-		return // the last pass before ZombieDetection was turned off has a newer one soon
-	}
-	v := visit{w: w, fd: w.fd, lost: w.lost}
-	p.read(&v)
-	p.record(&v)
 }
 
 // hearOutput notes when the worker last printed. A time that the caller does not

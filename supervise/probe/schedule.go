@@ -34,6 +34,8 @@ func (p *Prober) turn() time.Time {
 	p.deliver()
 	now := time.Now()
 	p.mu.Lock()
+	p.releaseNews(now)
+	p.expire(now)
 	p.launch(now)
 	r, ok := p.duePass(now)
 	p.mu.Unlock()
@@ -62,7 +64,7 @@ func (p *Prober) next(now time.Time) time.Time {
 	if !p.sampling() {
 		p.judgeAt = time.Time{}
 	}
-	if !p.sampling() && p.polled == 0 {
+	if !p.sampling() && p.polled == 0 && p.tracked == 0 {
 		p.passAt = time.Time{}
 	} else if p.passAt.IsZero() {
 		p.passAt = now.Add(p.o.Interval)
@@ -71,10 +73,21 @@ func (p *Prober) next(now time.Time) time.Time {
 	if len(p.due) > 0 {
 		at = earliest(at, p.due[0].at)
 	}
+	for _, t := range p.late {
+		at = earliest(at, t)
+	}
+	for _, t := range p.timed {
+		at = earliest(at, t)
+	}
+	if len(p.reports) > 0 {
+		p.nudge()
+	}
 	return at
 }
 
-func (p *Prober) sampling() bool { return p.o.ZombieDetection && len(p.watches) > 0 }
+func (p *Prober) sampling() bool {
+	return p.o.ZombieDetection && len(p.watches) > 0 || p.needy > 0
+}
 
 // earliest takes the zero time for never.
 func earliest(a, b time.Time) time.Time {

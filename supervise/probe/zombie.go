@@ -25,7 +25,18 @@ type suspect struct {
 }
 
 // lastSign is when it was last known to be well.
-func (w *watch) lastSign() time.Time { return later(later(w.beat, w.out), w.floor) }
+func (w *watch) lastSign() time.Time {
+	return later(later(later(w.beat, w.out), later(w.sign, w.floor)), w.held(w.s.HeartbeatTimeout))
+}
+
+// held is the sign of life that would let a silence of d end when the extension of its
+// deadline does.
+func (w *watch) held(d time.Duration) time.Time {
+	if w.hold.IsZero() {
+		return time.Time{}
+	}
+	return w.hold.Add(-d)
+}
 
 // verdictAfter is how long a silence is judged after. The fleet's own deadline is
 // at t; this comes before it by as little as reports need on their way.
@@ -40,7 +51,7 @@ func (p *Prober) suspect(v *visit) (suspect, bool) {
 		// of it. It must not be taken from before the sign, when it was busy.
 		*c = calm{since: sign, at: v.at, ticks: v.r.ticks}
 	}
-	if w.judged || !w.ready || w.beat.IsZero() || t <= 0 {
+	if !p.o.ZombieDetection || w.judged || !w.ready || w.beat.IsZero() || t <= 0 {
 		return suspect{}, false
 	}
 	if due := c.since.Add(verdictAfter(t)); due.After(v.at) {
@@ -50,7 +61,7 @@ func (p *Prober) suspect(v *visit) (suspect, bool) {
 	seen := v.at.Sub(c.at)
 	s := suspect{w: w, r: v.r, since: c.since, cpu: percentCPU(c.ticks, v.r.ticks, seen)}
 	idle := seen >= t/2 && s.cpu < p.o.CPUThreshold
-	return s, idle && p.small(w.sample.RSS) && mayBeIdle(v.r.state)
+	return s, idle && !v.active && p.small(w.sample.RSS) && mayBeIdle(v.r.state)
 }
 
 func (p *Prober) small(rss uint64) bool {
@@ -99,10 +110,10 @@ func (p *Prober) examine(s suspect) {
 	if w.gone || w.judged || !w.lastSign().Equal(s.since) || now.Sub(start) > stall {
 		return
 	}
-	if e.children || e.rss == 0 || !p.small(e.rss) {
+	if e.busy || e.rss == 0 || !p.small(e.rss) {
 		return
 	}
-	p.judge(w, state.Cause{Kind: state.CauseZombie, Detail: p.describe(&s, &e, now)})
+	p.judgeSilence(w, state.Cause{Kind: state.CauseZombie, Detail: p.describe(&s, &e, now)})
 }
 
 // describe is the reason in words.
@@ -119,11 +130,18 @@ func (p *Prober) describe(s *suspect, e *evidence, now time.Time) string {
 	parts = append(parts,
 		fmt.Sprintf("CPU %.2f %% (threshold %g %%)", s.cpu, p.o.CPUThreshold),
 		fmt.Sprintf("memory %.1f MiB, %.2f %% (threshold %g %%)", float64(e.rss)/(1<<20), p.percentMemory(e.rss), p.o.MemoryThreshold),
-		count(s.r.threads, "thread"))
+		count(w.sample.Threads, "thread"))
+	if n := w.sample.Processes; n > 1 {
+		parts = append(parts, count(n, "process"))
+	}
 	if e.files >= 0 {
 		parts = append(parts, count(e.files, "open file"))
 	}
-	return strings.Join(append(parts, condition(s.r.state, e.status)), ", ")
+	parts = append(parts, condition(s.r.state, e.status))
+	if e.wchan != "" {
+		parts = append(parts, "wchan "+e.wchan)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // condition says what the kernel calls its state, and what that means where it is
@@ -146,6 +164,9 @@ func condition(state byte, status string) string {
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if strings.HasSuffix(what, "s") {
+		what += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }

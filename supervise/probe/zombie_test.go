@@ -43,7 +43,7 @@ func TestSoftZombie(t *testing.T) {
 		{name: "large", proc: func(p *fakeProcess) { p.pages, p.rss = pages(0.2), pages(0.2)*pageSize }},
 		{name: "runnable, but gets no CPU", proc: func(p *fakeProcess) { p.state = 'R' }},
 		{name: "held by a debugger", proc: func(p *fakeProcess) { p.state = 't' }},
-		{name: "waits for its child", proc: func(p *fakeProcess) { p.children = true }},
+		{name: "waits for a child that is found busy at last", proc: func(p *fakeProcess) { p.busy = true }},
 		{name: "memory not known", proc: func(p *fakeProcess) { p.rss = 0 }},
 		{name: "no heartbeat time-out", sub: func(s *Subject) { s.HeartbeatTimeout = 0 }},
 		{name: "not ready", sub: func(s *Subject) { s.ReadyElsewhere = true }},

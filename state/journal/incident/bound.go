@@ -19,7 +19,7 @@ func (i *Incidents) encode(inc *Incident) ([]byte, error) {
 	inc.Notes = append(slices.Clip(inc.Notes), "log lines and samples were left out: the file would be too large")
 	inc.Workers = slices.Clone(inc.Workers)
 	for k := range inc.Workers {
-		inc.Workers[k].Tail, inc.Workers[k].Samples = nil, nil
+		inc.Workers[k].Tail, inc.Workers[k].Samples, inc.Workers[k].Kernel = nil, nil, nil
 	}
 	if data, err = marshal(inc); err != nil || len(data) <= i.opt.MaxFile {
 		return data, err
@@ -50,6 +50,15 @@ func (i *Incidents) shorten(data []byte) []byte {
 	tail := limit - head - len(note)
 	out := append(bytes.Clone(data[:head]), note...)
 	return append(out, data[len(data)-max(0, tail):]...)
+}
+
+// safePath allows one folder, for a worker: "w0/stack".
+func safePath(name string) string {
+	dir, base, found := strings.Cut(name, "/")
+	if !found || dir == "" || base == "" || dir[0] == '.' || base[0] == '.' || strings.Contains(base, "/") {
+		return safeName(name)
+	}
+	return safeName(dir) + "/" + safeName(base)
 }
 
 func safeName(name string) string {

@@ -33,6 +33,14 @@ type Incident struct {
 	Epoch   uint64 `json:"epoch"`   // after the recovery, as far as it has come
 	Attempt int    `json:"attempt"` // 1 for the first try
 
+	// What the facts say together, of the culprit. Class, reason, signature and
+	// confidence are those of its Worker entry.
+	Class      string `json:"class,omitempty"`
+	Reason     string `json:"reason,omitempty"`     // one sentence
+	Signature  string `json:"signature,omitempty"`  // the same for the same failure
+	Confidence string `json:"confidence,omitempty"` // "certain", "likely", "guess"
+	Summary    string `json:"summary,omitempty"`    // culprit and others, in one sentence
+
 	Cause    *state.Cause `json:"cause"`    // of the culprit's end
 	Culprit  string       `json:"culprit"`  // the worker that failed first
 	Culprits []string     `json:"culprits"` // all that failed by themselves, in the order seen
@@ -69,6 +77,21 @@ type Worker struct {
 	Tail         []string     `json:"tail,omitempty"`    // last lines of its output, oldest first
 	ErrorFile    string       `json:"error_file,omitempty"`
 	Hang         string       `json:"hang,omitempty"` // why it was taken for hung
+
+	Class       string   `json:"class,omitempty"`
+	Reason      string   `json:"reason,omitempty"`
+	Signature   string   `json:"signature,omitempty"`
+	Confidence  string   `json:"confidence,omitempty"`
+	Startup     bool     `json:"startup,omitempty"`       // it never was ready
+	Collateral  string   `json:"collateral,omitempty"`    // why it is not to blame
+	Accuses     []int    `json:"accuses,omitempty"`       // ranks that its last words name as missing
+	ErrorTimeMS int64    `json:"error_time_ms,omitempty"` // of its error.json
+	Process     *Process `json:"process,omitempty"`       // the last look at it while it lived
+	Cgroup      *Cgroup  `json:"cgroup,omitempty"`
+	Core        *Core    `json:"core,omitempty"`
+	Kernel      []Kernel `json:"kernel,omitempty"`  // lines of the kernel's log
+	GPU         []GPU    `json:"gpu,omitempty"`     // what its processes held
+	Missing     []string `json:"missing,omitempty"` // evidence that could not be had, and why
 }
 
 // Usage is getrusage(2) of a worker that was reaped.

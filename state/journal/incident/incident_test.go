@@ -55,7 +55,7 @@ func TestSaveAndLoad(t *testing.T) {
 	dir := t.TempDir()
 	i := New(dir, Options{})
 	want := sample(7)
-	if !i.Save(want) || !i.Write(7, "w0.stderr", []byte("boom\n")) || !i.Write(7, "../../w1/..", []byte("x")) {
+	if !i.Save(want) || !i.Write(7, "w0.stderr", []byte("boom\n")) || !i.Write(7, "../../w1/..", []byte("x")) || !i.Write(7, "w1/stack", []byte("x")) {
 		t.Fatal("not taken")
 	}
 	want.Outcome = Recovered
@@ -65,7 +65,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Version, want.Files = Version, []string{"_.._w1_..", "w0.stderr"}
+	want.Version, want.Files = Version, []string{"_.._w1_..", "w0.stderr", "w1/stack"}
 	if g, w := mustJSON(t, got), mustJSON(t, want); g != w {
 		t.Errorf("got  %s\nwant %s", g, w)
 	}
@@ -90,11 +90,12 @@ func mustJSON(t *testing.T, v any) string {
 func TestNames(t *testing.T) {
 	rows := map[string]string{
 		"a.log": "a.log", "": "_", ".": "_", "..": "_", "/etc/passwd": "_etc_passwd", "../x": "_x", ".hidden": "hidden",
-		"x.tmp": "x", "a\x00b\n": "a_b_", strings.Repeat("n", 300): strings.Repeat("n", 200),
+		"x.tmp": "x", "a\x00b\n": "a_b_", "w0/stack": "w0/stack", "w\n0/x.tmp": "w_0/x", "w0/": "w0_", "w0/..": "w0_..", "./x": "_x",
+		"w0/a/b": "w0_a_b", strings.Repeat("n", 300): strings.Repeat("n", 200),
 	}
 	for name, want := range rows {
-		if got := safeName(name); got != want {
-			t.Errorf("safeName(%q) is %q, want %q", name, got, want)
+		if got := safePath(name); got != want {
+			t.Errorf("safePath(%q) is %q, want %q", name, got, want)
 		}
 	}
 	if got := Path("/s", 1234567); got != "/s/incidents/1234567" {

@@ -79,15 +79,35 @@ func Load(dir string, n uint64) (*Incident, error) {
 	if err := json.Unmarshal(data, inc); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(path, FileName), err)
 	}
+	inc.Files, err = files(path)
+	return inc, err
+}
+
+// files lists what is beside the description, with the workers' folders.
+func files(path string) (list []string, err error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, err
 	}
-	inc.Files = nil
 	for _, e := range entries {
-		if name := e.Name(); name != FileName && !strings.HasSuffix(name, disk.Temporary) {
-			inc.Files = append(inc.Files, name)
+		if !e.IsDir() {
+			list = addFile(list, e.Name())
+			continue
+		}
+		inner, err := os.ReadDir(filepath.Join(path, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range inner {
+			list = addFile(list, e.Name()+"/"+f.Name())
 		}
 	}
-	return inc, nil
+	return list, nil
+}
+
+func addFile(list []string, name string) []string {
+	if name == FileName || strings.HasSuffix(name, disk.Temporary) {
+		return list
+	}
+	return append(list, name)
 }

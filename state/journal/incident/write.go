@@ -81,8 +81,8 @@ func New(dir string, opt Options) *Incidents {
 }
 
 // Write queues data as the file name in the folder of incident n and returns at
-// once. Characters of name that could lead elsewhere become "_". A file that is
-// still queued under that name is replaced. It reports false where the data was
+// once. name may have one folder, "w0/stack"; characters that could lead elsewhere
+// become "_". A file that is still queued under that name is replaced. It reports false where the data was
 // dropped since too much is waiting for the disk. data must not be changed
 // afterwards.
 func (i *Incidents) Write(n uint64, name string, data []byte) bool {
@@ -91,7 +91,7 @@ func (i *Incidents) Write(n uint64, name string, data []byte) bool {
 	if _, known := i.open[n]; !known {
 		i.open[n] = true
 	}
-	return i.push(file{n, safeName(name), i.shorten(data)})
+	return i.push(file{n, safePath(name), i.shorten(data)})
 }
 
 // Save queues incident.json. It is durable once it is written, which other
@@ -180,11 +180,11 @@ func (i *Incidents) next() (file, bool) {
 }
 
 func (i *Incidents) write(f file) error {
-	path := Path(i.dir, f.n)
-	if err := i.opt.FS.MkdirAll(path); err != nil {
+	path := filepath.Join(Path(i.dir, f.n), f.name)
+	if err := i.opt.FS.MkdirAll(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return disk.WriteFile(i.opt.FS, filepath.Join(path, f.name), f.data, f.name == FileName)
+	return disk.WriteFile(i.opt.FS, path, f.data, f.name == FileName)
 }
 
 func (i *Incidents) report(err error) {
