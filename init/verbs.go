@@ -46,7 +46,6 @@ healthy ones, and restarts.
 	}
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` (default: $PROCGUARD_CONFIG, ./procguard.yaml, /etc/procguard/procguard.yaml)")
 	root.Flags().BoolVar(&fresh, "fresh", false, "start the job over: forget budgets, tasks and exclusions of earlier runs")
-	root.SetVersionTemplate("procguard {{.Version}}\n") // as the verb
 	addPlainFlags(root)
 	root.AddCommand(checkCommand(code, &file), statusCommand(code, &file), incidentsCommand(code, &file), schemaCommand(), versionCommand())
 	return root

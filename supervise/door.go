@@ -166,6 +166,7 @@ func (l *loop) document() *control.Status {
 	if ok, why, _ := l.disk.Health(); !ok {
 		doc.Degraded = append(doc.Degraded, why)
 	}
+	doc.Degraded = append(doc.Degraded, l.watch.Degraded()...)
 	for i := range s.Groups {
 		doc.Groups = append(doc.Groups, groupDoc(&s.Groups[i]))
 	}
@@ -194,7 +195,14 @@ func (l *loop) workerDoc(w *fleet.WorkerStatus) control.Worker {
 		d.Rank = &w.Rank
 	}
 	if s, ok := l.watch.Sample(w.WorkerID); ok {
-		d.CPU, d.RSS = s.CPU, s.RSS
+		d.CPU, d.RSS, d.Processes, d.Threads = s.CPU, s.RSS, s.Processes, s.Threads
+	}
+	d.Phase, d.Step = w.Phase, w.Step
+	if w.Verdict != nil {
+		d.Verdict = w.Verdict.String()
+	}
+	if i := l.live[w.WorkerID]; i != nil {
+		d.Says = i.says
 	}
 	return d
 }
@@ -208,6 +216,8 @@ func health(w *fleet.WorkerStatus) string {
 		return "unknown"
 	case w.PID == 0:
 		return "dead"
+	case w.Verdict != nil:
+		return "unresponsive"
 	case w.State == "running":
 		return "healthy"
 	}
@@ -216,8 +226,11 @@ func health(w *fleet.WorkerStatus) string {
 
 // verdict is the answer at a glance, and why.
 func verdict(s *fleet.Status, degraded []string) (control.Verdict, string) {
-	running, done, late := 0, 0, 0
+	running, done, late, ill := 0, 0, 0, 0
 	for i := range s.Workers {
+		if s.Workers[i].Verdict != nil {
+			ill++
+		}
 		switch s.Workers[i].State {
 		case "running":
 			running++
@@ -231,6 +244,9 @@ func verdict(s *fleet.Status, degraded []string) (control.Verdict, string) {
 	if done > 0 {
 		sum += fmt.Sprintf(", %d done", done)
 	}
+	if ill > 0 {
+		sum += fmt.Sprintf(", %d not well", ill)
+	}
 	if s.Stopping != "" {
 		return control.Stopping, s.Stopping + "; " + sum
 	}
@@ -240,7 +256,7 @@ func verdict(s *fleet.Status, degraded []string) (control.Verdict, string) {
 		}
 	}
 	switch {
-	case len(degraded) > 0:
+	case len(degraded) > 0, ill > 0:
 		return control.Degraded, sum
 	case late > 0:
 		return control.Starting, sum

@@ -50,12 +50,28 @@ func (l *loop) environment(a fleet.Spawn, w *instance, owner *account.Account) (
 	if l.endpoint != "" {
 		env.set("PROCGUARD_ZMQ", l.endpoint)
 	}
+	l.notifySocket(&env, a.Worker, w)
 	if a.Rank != nil {
 		if err := l.torch(&env, a, w.cfg); err != nil {
 			return nil, err
 		}
 	}
 	return env.list, nil
+}
+
+// notifySocket gives a worker its end of sd_notify(3), and says how often it wants to hear
+// WATCHDOG=1 where the file asks for heartbeats.
+func (l *loop) notifySocket(env *environ, worker string, w *instance) {
+	path, err := l.watch.OpenNotify(worker)
+	if err != nil {
+		l.log.Warn("no NOTIFY_SOCKET for a worker", "worker", worker, "error", err)
+		return
+	}
+	w.notify = true
+	env.set("NOTIFY_SOCKET", path)
+	if t := w.cfg.HeartbeatTimeout; t != nil && *t > 0 {
+		env.set("WATCHDOG_USEC", strconv.FormatInt(t.Microseconds(), 10))
+	}
 }
 
 // torch adds what torchrun gives its workers, so that a plain DDP script runs
@@ -86,10 +102,15 @@ func (l *loop) torch(env *environ, a fleet.Spawn, cfg *config.Worker) error {
 }
 
 // ownEnv is our environment as workers inherit it: without what another
-// ProcGuard, whose worker we are, has told us about ourselves. The reaper knows
+// ProcGuard, or systemd, whose worker we are, has told us about ourselves. The reaper knows
 // what to do with that one's marker.
 func ownEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		for _, about := range []string{"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID="} {
+			if strings.HasPrefix(kv, about) {
+				return true
+			}
+		}
 		return strings.HasPrefix(kv, "PROCGUARD_") && !strings.HasPrefix(kv, reaper.DefaultMarker)
 	})
 }

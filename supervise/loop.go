@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/procguard/procguard/reaper"
+	"github.com/procguard/procguard/reaper/account"
+	"github.com/procguard/procguard/reaper/cgroup"
 	"github.com/procguard/procguard/state/journal"
 	"github.com/procguard/procguard/supervise/bus"
 	"github.com/procguard/procguard/supervise/config"
@@ -19,6 +19,7 @@ import (
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
 	"github.com/procguard/procguard/supervise/probe"
+	"github.com/procguard/procguard/supervise/slate"
 )
 
 // kernel is what makes and ends processes. The reaper is the one for this
@@ -43,6 +44,8 @@ type loop struct {
 	out      *logs.Collector
 	watch    *probe.Prober
 	story    *story
+	inquest  *inquest
+	groups   *cgroup.Tree    // nil where no cgroup is delegated to us
 	door     *control.Server // nil if it could not be opened
 	bus      bus.Bus         // nil if it could not be opened
 	broken   []string        // what around us could not be had
@@ -57,6 +60,8 @@ type loop struct {
 	fallen   map[string]*instance // those that ended in this turn, for their evidence
 	hung     map[string]uint64    // workers whose spawn is still unanswered, with generations
 	early    []any                // what was reported of them already
+	former   map[string]former    // the last process of each worker, once nothing of it is left
+	command  slate.Exec           // runs a helper command
 	answers  fleet.Batch          // to Spawns of the step being carried out
 	degraded bool
 	outcome  *Outcome
@@ -76,6 +81,16 @@ type instance struct {
 	files   []string // to be removed with it
 	// errorFile is the error.json that it wrote, as torch's workers do
 	errorFile []byte
+
+	marker string
+	says   string           // its newest STATUS=
+	notify bool             // it has a NOTIFY_SOCKET
+	owner  *account.Account // nil: ours
+	group  *cgroup.Group    // nil if it has none of its own
+	rank   int              // -1 if it has none
+	ready  bool
+	base   *baseline // of the kernel's counters
+	found  *finding  // why it ended or hangs, once that was looked into
 }
 
 // turn runs until the machine has ended.
@@ -100,13 +115,13 @@ func (l *loop) turn(ctx context.Context) {
 		case <-due:
 		case <-stop:
 			stop = nil
-			l.shutdown(cause(ctx), false)
+			l.shutdown(stopReason(ctx), false)
 		}
 		timer.Stop()
 	}
 }
 
-func cause(ctx context.Context) string {
+func stopReason(ctx context.Context) string {
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err.Error()
 	}
@@ -223,6 +238,8 @@ func (l *loop) perform(actions []fleet.Action) []fleet.Action {
 		if w := l.instance(a.Worker, a.Gen); w != nil {
 			_ = l.kernel.Kill(w.proc) // gone already: its exit is under way
 		}
+	case fleet.Dump:
+		l.look(a)
 	case fleet.Retask:
 		l.retask(a)
 	case fleet.Emit:
@@ -290,25 +307,10 @@ func (l *loop) translate(e any) fleet.Batch {
 		w.exit = &e
 		l.fallen[e.ID] = w
 		l.watch.Unwatch(e.ID, e.Gen)
-		detail := ""
-		switch {
-		case e.Unknown:
-			detail = "ended; it was adopted, so how is not known"
-		case e.Code() > 0 && l.scratch != "":
-			// Read now: its next start removes it.
-			w.errorFile, _ = readSmall(l.errorPath(e.ID), 1<<20) // most write none
-			detail = errorMessage(w.errorFile)
-		}
-		x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: e.Sent != 0, Gone: e.Gone, Detail: detail}
-		if s := e.Signal(); s != 0 {
-			x.Signal = unix.SignalName(s)
-			if x.Signal == "" {
-				x.Signal = fmt.Sprintf("signal %d", int(s))
-			}
-		}
 		if w.lines != nil {
 			w.drained = w.lines.Finish()
 		}
+		x := l.ended(w, e)
 		if e.Gone {
 			l.drop(e.ID, w)
 		}
@@ -323,6 +325,33 @@ func (l *loop) translate(e any) fleet.Batch {
 		return fleet.Batch{fleet.Gone{Worker: e.ID, Gen: e.Gen}}
 	}
 	return nil
+}
+
+// ended says how an instance ended. Of one that ended by itself, badly, the reason is looked
+// for.
+func (l *loop) ended(w *instance, e reaper.Exit) fleet.Exited {
+	x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: e.Sent != 0, Gone: e.Gone}
+	if s := e.Signal(); s != 0 {
+		x.Signal = signalName(s)
+	}
+	if e.Sent != 0 && e.Sent == w.cfg.DumpSignal && e.Code() == 0 && x.Signal == "" {
+		x.Sent = false // it was asked for its stack, and had ended by itself
+	}
+	switch {
+	case e.Unknown:
+		x.Detail = "ended; it was adopted, so how is not known"
+		return x
+	case e.Code() == 0 && x.Signal == "":
+		return x
+	case l.scratch != "":
+		// Read now: its next start removes it.
+		w.errorFile, _ = readSmall(l.errorPath(e.ID), 1<<20) // most write none
+	}
+	if !x.Sent {
+		w.found = l.inquest.died(e.ID, w)
+		x.Detail, x.Signature = w.found.detail(), w.found.verdict.Signature
+	}
+	return x
 }
 
 // keep holds on to what is reported of a process whose spawn is not answered yet.

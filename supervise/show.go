@@ -77,17 +77,24 @@ func ShowIncident(out io.Writer, i *incident.Incident) error {
 		fmt.Fprintf(b, " (%s)", i.Why)
 	}
 	fmt.Fprintf(b, "\n\ncause     %s: %s\n", i.Culprit, i.Cause)
-	if len(i.Culprits) > 1 {
-		fmt.Fprintf(b, "also      %s\n", strings.Join(i.Culprits[1:], ", "))
+	if i.Class != "" {
+		fmt.Fprintf(b, "class     %s (%s)\n", i.Class, i.Confidence)
+	}
+	if also := others(i); len(also) > 0 {
+		fmt.Fprintf(b, "also      %s\n", some(also, 8))
 	}
 	if len(i.Victims) > 0 {
 		fmt.Fprintf(b, "victims   %s (stopped with the group)\n", some(i.Victims, 8))
 	}
 	showMoves(b, i.Moves)
 	showTimeline(b, i)
+	for _, n := range i.Unclean {
+		fmt.Fprintf(b, "unclean   %s\n", n)
+	}
 	for _, n := range i.Notes {
 		fmt.Fprintf(b, "note      %s\n", n)
 	}
+	showFiles(b, i)
 	if len(i.Workers) > 0 && len(i.Workers[0].Tail) > 0 {
 		fmt.Fprintf(b, "\nlast lines of %s:\n", i.Culprit)
 		for _, line := range i.Workers[0].Tail {
@@ -96,6 +103,31 @@ func ShowIncident(out io.Writer, i *incident.Incident) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// others failed by themselves too; why each is not to blame is said where it is known.
+func others(i *incident.Incident) (list []string) {
+	because := map[string]string{}
+	for k := range i.Workers {
+		because[i.Workers[k].WorkerID] = i.Workers[k].Collateral
+	}
+	for _, id := range i.Culprits {
+		switch {
+		case id == i.Culprit:
+		case because[id] != "":
+			list = append(list, id+" ("+because[id]+")")
+		default:
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// showFiles names the evidence that is in the folder.
+func showFiles(b *strings.Builder, i *incident.Incident) {
+	if len(i.Files) > 0 {
+		fmt.Fprintf(b, "files     %s\n", strings.Join(i.Files, " "))
+	}
 }
 
 func showMoves(b *strings.Builder, moves []incident.Move) {

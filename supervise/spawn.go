@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/procguard/procguard/supervise/config"
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
+	"github.com/procguard/procguard/supervise/probe"
 )
 
 // launch is a spawn on its way.
@@ -42,6 +44,10 @@ func (l *loop) spawn(list []fleet.Spawn) {
 		for i, a := range chunk {
 			starts[i] = l.prepare(a)
 		}
+		starts, late := l.sortOut(starts)
+		if len(late.starts) > 0 {
+			late.begin(l)
+		}
 		l.fork(starts)
 		for _, s := range starts {
 			if s.done {
@@ -59,7 +65,10 @@ func (l *loop) prepare(a fleet.Spawn) *launch {
 	if cfg == nil {
 		return &launch{a: a, err: fmt.Errorf("worker %s is not configured", a.Worker)}
 	}
-	s := &launch{a: a, w: &instance{gen: a.Gen, cfg: cfg}}
+	s := &launch{a: a, w: &instance{gen: a.Gen, cfg: cfg, rank: -1, marker: l.marker(a.Worker, a.Gen)}}
+	if a.Rank != nil {
+		s.w.rank = a.Rank.Rank
+	}
 	if s.spec, s.err = l.spec(a, s.w); s.err != nil {
 		return s
 	}
@@ -137,14 +146,18 @@ func (l *loop) late(s *launch) {
 // started makes the instance known, or clears away what it would have needed.
 func (l *loop) started(s *launch) fleet.Event {
 	if s.err != nil {
-		if s.w != nil && s.w.lines != nil {
-			s.w.lines.Finish()
+		if s.w != nil {
+			if s.w.lines != nil {
+				s.w.lines.Finish()
+			}
+			l.disband(s.w)
 		}
 		return fleet.SpawnFailed{Worker: s.a.Worker, Gen: s.a.Gen, Detail: s.err.Error()}
 	}
 	w := s.w
 	w.start = w.proc.Start
 	l.live[s.a.Worker] = w
+	l.inquest.begin(w)
 	l.writePIDFile(w)
 	l.watch.Watch(l.subject(s.a.Worker, w, false))
 	return fleet.Started{Worker: s.a.Worker, Gen: s.a.Gen, PID: w.proc.PID, Ticks: w.proc.StartTicks}
@@ -155,8 +168,13 @@ func (l *loop) started(s *launch) fleet.Event {
 // reported as it is: watched, and what it says is lost.
 func (l *loop) adopt(a fleet.Adopt) {
 	cfg := l.byID[a.Worker]
-	w := &instance{gen: a.Gen, cfg: cfg}
+	w := &instance{gen: a.Gen, cfg: cfg, rank: -1, ready: true, marker: l.marker(a.Worker, a.Gen)}
 	s := reaper.Survivor{PID: a.PID, StartTicks: a.Ticks, Instance: l.marker(a.Worker, a.Gen), Leader: true}
+	if l.groups != nil {
+		if g, err := l.groups.Open(s.Instance); err == nil {
+			s.Cgroup, w.group = g, g
+		}
+	}
 	var err error
 	w.proc, err = l.kernel.Adopt(s, a.Worker, a.Gen)
 	l.live[a.Worker] = w
@@ -172,6 +190,7 @@ func (l *loop) adopt(a fleet.Adopt) {
 		return
 	}
 	w.start = w.proc.Start
+	l.inquest.begin(w)
 	if cfg.PIDFile != "" {
 		w.files = append(w.files, cfg.PIDFile)
 	}
@@ -244,18 +263,28 @@ func (l *loop) logDir(cfg *config.Worker) string {
 	return filepath.Join(l.dir, "logs")
 }
 
-// onLine watches for the line that says a worker is ready.
+// onLine looks for what lines mean: that a worker is ready, alive, failed, or how far it is.
+// What is found before its instance is known counts too, but for ready only: heartbeats and
+// steps come again.
 func (l *loop) onLine(cfg *config.Worker, gen uint64) func(logs.Stream, []byte) bool {
-	if cfg.Ready.Log == nil {
+	p := probe.NewPatterns(probe.PatternSpec{Ready: cfg.Ready.Log, Alive: cfg.LogPattern.Alive, Fail: cfg.LogPattern.Fail, Progress: cfg.LogPattern.Progress})
+	if p == nil {
 		return nil
 	}
-	re, id, in := cfg.Ready.Log, cfg.ID, l.g.in
+	onlyReady := cfg.LogPattern.Alive == nil && cfg.LogPattern.Fail == nil && cfg.LogPattern.Progress == nil
+	id, in, watch := cfg.ID, l.g.in, l.watch
+	var mu sync.Mutex // the streams are read by two goroutines
 	return func(_ logs.Stream, line []byte) bool {
-		if !re.Match(line) {
-			return true
+		mu.Lock()
+		defer mu.Unlock()
+		f := p.Match(line, time.Now())
+		if f.Ready {
+			in.fact(fleet.Ready{Worker: id, Gen: gen})
 		}
-		in.fact(fleet.Ready{Worker: id, Gen: gen})
-		return false
+		if f.Any() {
+			watch.Heard(id, gen, f)
+		}
+		return !(f.Ready && onlyReady)
 	}
 }
 
@@ -273,7 +302,7 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	if owner != nil {
+	if w.owner = owner; owner != nil {
 		s.Credential = owner.Credential
 	}
 	if err := l.writeTasks(a.Worker, owner); err != nil {
@@ -281,12 +310,18 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 	}
 	env, err := l.environment(a, w, owner)
 	s.Env = env
+	if err == nil {
+		s.Cgroup = l.group(w)
+	}
 	return s, err
 }
 
 // drop forgets an instance of which nothing is left.
 func (l *loop) drop(id string, w *instance) {
 	delete(l.live, id)
+	l.remember(id, w)
+	l.disband(w)
+	w.base.close()
 	l.remove(w)
 }
 

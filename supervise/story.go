@@ -11,6 +11,8 @@ import (
 
 	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/state/journal/incident"
+	"github.com/procguard/procguard/supervise/cause"
+	"github.com/procguard/procguard/supervise/evidence"
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
 )
@@ -21,17 +23,23 @@ type story struct {
 	l    *loop
 	to   *incident.Incidents // nil without a volume
 	open map[uint64]*chapter
-	late sync.WaitGroup // tails that are still being waited for
+	late sync.WaitGroup // tails that are still being waited for, deaths that are looked into
+
+	mu        sync.Mutex
+	decisions []func()
 }
 
 // chapter is an incident that is not over.
 type chapter struct {
 	incident.Incident
+	l       *loop
 	began   time.Time
 	culprit *instance
 	seen    map[string]bool // workers that are in it already
 	named   bool            // victims were too many to list
 	alone   bool            // only the culprit was tried again
+	deaths  []cause.Death   // of all in it, in the order seen
+	judged  bool            // they have been looked at together
 }
 
 // Bounds of what one incident lists, so that the failure of one worker in 5,000
@@ -53,6 +61,7 @@ func newStory(l *loop) *story {
 
 func (s *story) close() {
 	s.late.Wait()
+	s.decide()
 	for _, c := range s.open {
 		s.end(c, incident.Ended, "ProcGuard was stopped in the middle")
 	}
@@ -80,6 +89,11 @@ func (s *story) add(e Event, w *instance) {
 		s.supersede(&e, false)
 		s.begin(&e, w)
 		s.open[e.Incident].alone = true
+	case e.Kind == fleet.NoteHung:
+		s.supersede(&e, false)
+		s.begin(&e, w)
+	case e.Kind == fleet.NoteWell:
+		s.well(&e, w)
 	case e.Kind == fleet.NotePhase:
 		s.phase(&e)
 	default:
@@ -90,18 +104,39 @@ func (s *story) add(e Event, w *instance) {
 }
 
 func (s *story) begin(e *Event, w *instance) {
-	c := &chapter{began: e.Time, culprit: w, seen: map[string]bool{}}
+	c := &chapter{l: s.l, began: e.Time, culprit: w, seen: map[string]bool{}}
 	c.Incident = incident.Incident{Number: e.Incident, Group: e.Group, TimeMS: e.Time.UnixMilli(), Node: s.l.cfg.Node, Run: s.l.run,
 		Epoch: e.Epoch, Attempt: max(e.Attempt, 1), Cause: e.Cause, Culprit: e.Worker, Culprits: []string{e.Worker}, Outcome: incident.Open,
 		Victims: []string{}, Moves: []incident.Move{}}
 	s.open[e.Incident] = c
 	c.step(e, state.Detected, fmt.Sprintf("%s: %s", e.Worker, e.Cause))
 	c.worker(e, w, "culprit", s.l)
+	c.headline()
 	s.evidence(e.Incident, e.Worker, w)
 	s.save(c)
 	if e.Text != "" && e.Kind == fleet.NotePhase {
 		s.end(c, incident.Ended, e.Text)
 	}
+}
+
+// headline puts what was found out about the culprit at the top.
+func (c *chapter) headline() {
+	for i := range c.Workers {
+		if d := &c.Workers[i]; d.WorkerID == c.Culprit {
+			c.Class, c.Reason, c.Signature, c.Confidence = d.Class, d.Reason, d.Signature, d.Confidence
+		}
+	}
+}
+
+// well ends the incident of a worker that was only suspected, or left alone, and shows a
+// sign of life.
+func (s *story) well(e *Event, w *instance) {
+	if s.open[e.Incident] == nil {
+		s.begin(e, w)
+	}
+	c := s.open[e.Incident]
+	c.step(e, state.Completed, "well again: "+e.Text)
+	s.end(c, incident.Recovered, "nothing was done: "+e.Text)
 }
 
 // closeAlone ends the incident of a worker that was tried again alone and is
@@ -136,6 +171,9 @@ func (s *story) phase(e *Event) {
 	}
 	c.Epoch, c.Attempt = e.Epoch, e.Attempt
 	c.step(e, e.Phase, e.Text)
+	if e.Phase == state.Reassign || e.Phase == state.GaveUp {
+		s.judge(c)
+	}
 	switch e.Phase {
 	case state.Completed:
 		s.end(c, incident.Recovered, "")
@@ -151,7 +189,7 @@ func (s *story) reopen(n uint64) *chapter {
 	if err != nil || inc.Outcome != incident.Open && inc.Outcome != incident.Ended {
 		return nil
 	}
-	c := &chapter{Incident: *inc, began: time.UnixMilli(inc.TimeMS), seen: map[string]bool{}}
+	c := &chapter{l: s.l, Incident: *inc, began: time.UnixMilli(inc.TimeMS), seen: map[string]bool{}}
 	c.Outcome, c.Why = incident.Open, ""
 	c.Notes = append(c.Notes, "ProcGuard was started again in the middle and went on from there")
 	s.open[n] = c
@@ -169,13 +207,94 @@ func (s *story) end(c *chapter, o incident.Outcome, why string) {
 	delete(s.open, c.Number)
 }
 
-// evidence writes what the culprit said last, once all of it has been read.
-func (s *story) evidence(n uint64, worker string, w *instance) {
-	if w == nil || w.lines == nil {
+// unclean adds what could not be cleaned before a group's restart.
+func (s *story) unclean(group string, what []string) {
+	if len(what) == 0 {
 		return
 	}
+	var last *chapter
+	for _, c := range s.open {
+		if c.Group == group && (last == nil || c.Number > last.Number) {
+			last = c
+		}
+	}
+	if last != nil {
+		last.Unclean = append(last.Unclean, what...)
+		s.save(last)
+	}
+}
+
+// judge looks at all deaths of an incident together, once all have died: one that was seen
+// first may have died of another's death.
+func (s *story) judge(c *chapter) {
+	if c.judged || len(c.deaths) < 2 {
+		return
+	}
+	c.judged = true
+	deaths := slices.Clone(c.deaths)
+	s.late.Add(1)
+	go func() {
+		defer s.late.Done()
+		d := cause.Decide(deaths) // of hundreds it takes milliseconds
+		s.mu.Lock()
+		s.decisions = append(s.decisions, func() { s.decided(c, d) })
+		s.mu.Unlock()
+		s.l.g.in.call(func(*loop) { s.decide() })
+	}()
+}
+
+// decide takes over what has been found out meanwhile.
+func (s *story) decide() {
+	s.mu.Lock()
+	list := s.decisions
+	s.decisions = nil
+	s.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}
+
+// decided puts what the deaths say together into the incident, which may be over by now.
+func (s *story) decided(c *chapter, d cause.Decision) {
+	if d.Culprit < 0 {
+		return
+	}
+	c.Summary = d.Summary
+	if first := d.Verdicts[d.Culprit].Worker; first != c.Culprit && slices.Contains(c.Culprits, first) {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s was seen first; %s failed first", c.Culprit, first))
+		c.Culprit = first
+	}
+	for i := range d.Verdicts {
+		c.verdict(&d.Verdicts[i])
+	}
+	c.headline()
+	s.save(c)
+}
+
+func (c *chapter) verdict(v *cause.Verdict) {
+	for i := range c.Workers {
+		if w := &c.Workers[i]; w.WorkerID == v.Worker {
+			w.Class, w.Reason, w.Signature, w.Confidence = string(v.Class), v.Reason, v.Signature, string(v.Confidence)
+			if v.Collateral {
+				w.Collateral = v.Because
+			}
+		}
+	}
+}
+
+// evidence writes what was found about the culprit, and what it said last once all of it has
+// been read.
+func (s *story) evidence(n uint64, worker string, w *instance) {
+	if w == nil {
+		return
+	}
+	file := func(name string, data []byte) { s.to.Write(n, worker+"/"+name, data) }
 	if len(w.errorFile) > 0 {
-		s.to.Write(n, worker+".error.json", w.errorFile)
+		file("error.json", w.errorFile)
+	}
+	s.found(w, file)
+	if w.lines == nil {
+		return
 	}
 	drained, lines := w.drained, w.lines
 	s.late.Add(1)
@@ -189,10 +308,28 @@ func (s *story) evidence(n uint64, worker string, w *instance) {
 		}
 		for _, id := range []logs.Stream{logs.Stdout, logs.Stderr} {
 			if tail := lines.Tail(id, tailBytes); len(tail) > 0 {
-				s.to.Write(n, worker+"."+id.String()+".tail", tail)
+				file(id.String()+".tail", tail)
 			}
 		}
 	}()
+}
+
+func (s *story) found(w *instance, file func(string, []byte)) {
+	f := w.found
+	if f == nil {
+		return
+	}
+	for _, x := range f.seen.Files {
+		file(x.Name, x.Data)
+	}
+	if f.growth.Cgroup != nil {
+		x := evidence.CgroupFile(f.growth.Cgroup)
+		file(x.Name, x.Data)
+	}
+	if u := usage(w); u != nil {
+		x := evidence.RusageFile(u)
+		file(x.Name, x.Data)
+	}
 }
 
 func (c *chapter) step(e *Event, p state.Phase, note string) {
@@ -204,8 +341,8 @@ func (c *chapter) step(e *Event, p state.Phase, note string) {
 func (c *chapter) detail(e *Event, w *instance) {
 	switch e.Kind {
 	case fleet.NoteExited:
-		if e.Expected && e.Worker != c.Culprit {
-			c.worker(e, w, "victim", nil)
+		if e.Worker != c.Culprit {
+			c.worker(e, w, roleOf(e), c.l)
 		}
 	case fleet.NoteMoved:
 		for _, t := range e.Tasks {
@@ -219,14 +356,26 @@ func (c *chapter) detail(e *Event, w *instance) {
 	}
 }
 
+// roleOf a worker that ended: one whose end we had asked for is a victim.
+func roleOf(e *Event) string {
+	if e.Expected {
+		return "victim"
+	}
+	return "culprit"
+}
+
 func (c *chapter) worker(e *Event, w *instance, role string, l *loop) {
 	if c.seen[e.Worker] {
 		return
 	}
 	c.seen[e.Worker] = true
-	if role == "victim" {
+	switch {
+	case role == "victim":
 		c.Victims = append(c.Victims, e.Worker)
+	case e.Worker != c.Culprit:
+		c.Culprits = append(c.Culprits, e.Worker)
 	}
+	c.note(e.Worker, w)
 	if len(c.Workers) >= maxListed {
 		if !c.named {
 			c.named = true
@@ -236,6 +385,17 @@ func (c *chapter) worker(e *Event, w *instance, role string, l *loop) {
 	}
 	d := incident.Worker{WorkerID: e.Worker, Generation: e.Gen, Role: role, PID: e.PID, Cause: e.Cause, Tail: []string{}}
 	c.Workers = append(c.Workers, describe(d, w, l))
+}
+
+// note keeps the facts of a death for when all of them are known.
+func (c *chapter) note(worker string, w *instance) {
+	switch {
+	case w == nil || len(c.deaths) >= maxListed:
+	case w.found != nil:
+		c.deaths = append(c.deaths, w.found.death)
+	case w.exit != nil:
+		c.deaths = append(c.deaths, c.l.inquest.death(worker, w))
+	}
 }
 
 func describe(d incident.Worker, w *instance, l *loop) incident.Worker {
@@ -248,10 +408,10 @@ func describe(d incident.Worker, w *instance, l *loop) incident.Worker {
 		if x.Sent != 0 && x.Signal() == x.Sent {
 			d.SignalSender = "procguard"
 		}
-		if !x.Unknown {
-			d.Usage = &incident.Usage{UserMS: x.Rusage.Utime.Nano() / 1e6, SystemMS: x.Rusage.Stime.Nano() / 1e6,
-				MaxRSSBytes: x.Rusage.Maxrss * 1024, MajorFaults: x.Rusage.Majflt}
-		}
+		d.Usage = usage(w)
+	}
+	if w.found != nil {
+		w.found.describe(&d)
 	}
 	if l != nil {
 		if s, ok := l.fleet.Worker(d.WorkerID); ok {
@@ -259,6 +419,16 @@ func describe(d incident.Worker, w *instance, l *loop) incident.Worker {
 		}
 	}
 	return d
+}
+
+// usage is what a process that was reaped has used, nil if that is not known.
+func usage(w *instance) *incident.Usage {
+	x := w.exit
+	if x == nil || x.Unknown {
+		return nil
+	}
+	return &incident.Usage{UserMS: x.Rusage.Utime.Nano() / 1e6, SystemMS: x.Rusage.Stime.Nano() / 1e6,
+		MaxRSSBytes: x.Rusage.Maxrss * 1024, MajorFaults: x.Rusage.Majflt}
 }
 
 // finishTail puts the culprit's last lines into the description once they are

@@ -16,6 +16,9 @@ func (l *loop) tell(n *fleet.Note) {
 	e := l.g.hub.publish(event(n))
 	if e.Kind == fleet.NoteReady {
 		l.watch.Ready(e.Worker, e.Gen)
+		if w := l.instance(e.Worker, e.Gen); w != nil {
+			w.ready = true
+		}
 	}
 	l.write(&e)
 	l.story.add(e, l.evidence(&e))

@@ -3,11 +3,16 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/reaper"
 	"github.com/procguard/procguard/reaper/account"
 	"github.com/procguard/procguard/state"
+	"github.com/procguard/procguard/supervise/config"
 	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
 	"github.com/procguard/procguard/supervise/probe"
@@ -27,8 +32,35 @@ func (l *loop) openWatch(r *reaper.Reaper) (err error) {
 		OnJudged: func(worker string, gen uint64, c state.Cause) {
 			in.fact(fleet.Judged{Worker: worker, Gen: gen, Cause: c})
 		},
+		OnCleared: func(worker string, gen uint64) { in.fact(fleet.Cleared{Worker: worker, Gen: gen}) },
+		OnExtend: func(worker string, gen uint64, d time.Duration) {
+			in.fact(fleet.Extended{Worker: worker, Gen: gen, For: d})
+		},
+		OnPhase: func(worker string, gen uint64, name string, timeout time.Duration) {
+			l.phaseBegins(worker, gen, name, timeout)
+		},
+		OnProgress: func(worker string, gen uint64, step int64) {
+			in.fact(fleet.Progressed{Worker: worker, Gen: gen, Step: step})
+		},
+		OnStopping: func(worker string, gen uint64) { in.fact(fleet.Stopping{Worker: worker, Gen: gen}) },
+		OnStatus: func(worker string, gen uint64, text string) {
+			in.call(func(l *loop) {
+				if w := l.instance(worker, gen); w != nil {
+					w.says = text
+				}
+			})
+		},
 	})
 	return err
+}
+
+// phaseBegins tells the machine of a phase. One whose length only the configuration knows is
+// silence that the prober must not hold against the worker either.
+func (l *loop) phaseBegins(worker string, gen uint64, name string, timeout time.Duration) {
+	if cfg := l.g.worker(worker); cfg != nil && timeout == 0 {
+		l.watch.Extend(worker, gen, cfg.Phases[name])
+	}
+	l.g.in.fact(fleet.Phased{Worker: worker, Gen: gen, Name: name, Timeout: timeout})
 }
 
 // rewatch takes over new settings of monitoring.
@@ -40,8 +72,10 @@ func (l *loop) rewatch() {
 
 // subject is what is to be watched of an instance.
 func (l *loop) subject(id string, w *instance, adopted bool) probe.Subject {
-	s := probe.Subject{Worker: id, Gen: w.gen, PID: w.proc.PID, HealthURL: w.cfg.HealthCheckURL, Restored: adopted,
-		HeartbeatTimeout: l.cfg.Monitoring.HeartbeatTimeout}
+	s := probe.Subject{Worker: id, Gen: w.gen, PID: w.proc.PID, Instance: w.marker, Restored: adopted,
+		HealthURL: w.cfg.HealthCheckURL, HealthBody: w.cfg.HealthCheckBody, HeartbeatTimeout: l.cfg.Monitoring.HeartbeatTimeout,
+		Notify: w.notify, ProgressFile: w.cfg.ProgressFile, LogSilence: w.cfg.LogSilence,
+		MaxMemory: memoryLimit(w.cfg.MaxMemory), MaxCPU: w.cfg.MaxCPU, CPUWindow: w.cfg.MaxCPUWindow}
 	if w.cfg.HeartbeatTimeout != nil {
 		s.HeartbeatTimeout = *w.cfg.HeartbeatTimeout
 	}
@@ -50,7 +84,7 @@ func (l *loop) subject(id string, w *instance, adopted bool) probe.Subject {
 	}
 	r := &w.cfg.Ready
 	s.ReadyElsewhere = r.Log != nil || r.After > 0
-	s.ReadyHTTP, s.ReadyTCP, s.ReadyExec, s.ReadyHeartbeat = r.HTTP, r.TCP, r.Exec, r.Heartbeat
+	s.ReadyHTTP, s.ReadyTCP, s.ReadyExec, s.ReadyHeartbeat, s.ReadyNotify = r.HTTP, r.TCP, r.Exec, r.Heartbeat, r.Notify
 	if lines := w.lines; lines != nil {
 		s.Activity = func() (time.Time, uint64) {
 			a, b := lines.Activity(logs.Stdout), lines.Activity(logs.Stderr)
@@ -61,6 +95,30 @@ func (l *loop) subject(id string, w *instance, adopted bool) probe.Subject {
 		}
 	}
 	return s
+}
+
+// memoryLimit is a limit in bytes, 0 for none.
+func memoryLimit(m config.Memory) uint64 {
+	if m.Percent > 0 {
+		return uint64(float64(machineMemory()) * m.Percent / 100)
+	}
+	return uint64(m.Bytes)
+}
+
+// machineMemory is what this machine has, or this container may use, in bytes.
+func machineMemory() uint64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	least := info.Totalram * uint64(info.Unit)
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		data, _ := readSmall(path, 64)
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64); err == nil {
+			least = min(least, n)
+		}
+	}
+	return least
 }
 
 // check runs a readiness command in the worker's directory and environment.

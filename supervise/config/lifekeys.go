@@ -40,7 +40,7 @@ func logPatternSection() *section[LogPattern] {
 func cleanSection() *section[Clean] {
 	return &section[Clean]{name: "workers[].clean", keys: []key[Clean]{
 		{name: "shm", kind: boolean, def: "false", effect: "Remove what the dead worker, and nobody else, had open or mapped in `/dev/shm`.", example: "true", at: func(c *Clean) any { return &c.SharedMemory }},
-		{name: "port", kind: boolean, def: "true", effect: "See that the rendezvous port of a rank group can be bound, or take another one.", example: "false", at: func(c *Clean) any { return &c.Port }},
+		{name: "port", kind: boolean, def: "true", effect: "Wait until the port of `ready: {tcp: …}` on this machine can be bound again, and name who holds it. Ranks meet at a fresh port after every failure in any case.", example: "false", at: func(c *Clean) any { return &c.Port }},
 		{name: "gpu", kind: gpuKind, def: "auto", effect: "Wait until GPU memory of the dead processes is free: where `nvidia-smi` is found, always, or never.", example: "false", at: func(c *Clean) any { return &c.GPU }},
 	}}
 }

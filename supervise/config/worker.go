@@ -108,7 +108,7 @@ type Memory struct {
 // Clean is what is made sure of before a start that is not the first.
 type Clean struct {
 	SharedMemory bool   // remove what only the dead had open in /dev/shm
-	Port         bool   // the rendezvous port can be bound
+	Port         bool   // the port of Ready.TCP can be bound
 	GPU          string // wait for GPU memory: "auto" (where nvidia-smi is found), "true" or "false"
 }
 

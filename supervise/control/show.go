@@ -68,7 +68,7 @@ func showGroup(b *strings.Builder, g *Group, now time.Time) {
 
 func showWorkers(b *strings.Builder, workers []Worker, now time.Time) {
 	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "WORKER\tSTATUS\tPID\tUP\tRESTARTS\tBUDGET\tTASKS\tLAST ERROR")
+	fmt.Fprintln(t, "WORKER\tSTATUS\tPID\tUP\tRESTARTS\tBUDGET\tTASKS\tREMARK")
 	for i := range workers {
 		w := &workers[i]
 		pid, up := "-", "-"
@@ -80,9 +80,34 @@ func showWorkers(b *strings.Builder, workers []Worker, now time.Time) {
 			budget += fmt.Sprintf("/%d", w.MaxRestarts)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", w.WorkerID, word(w, now), pid, up, w.RestartCount,
-			budget, orNone(fmt.Sprint(len(w.AssignedTasks)), "-"), w.LastError)
+			budget, orNone(fmt.Sprint(len(w.AssignedTasks)), "-"), remark(w))
 	}
 	_ = t.Flush() // a Builder does not fail
+}
+
+// remark is what there is to say of a worker: why it is not well, what it says of itself, or
+// how it ended last.
+func remark(w *Worker) string {
+	switch {
+	case w.Verdict != "":
+		return "NOT WELL: " + w.Verdict
+	case w.PID == 0:
+		return w.LastError
+	}
+	var parts []string
+	if w.Phase != "" {
+		parts = append(parts, "phase "+w.Phase)
+	}
+	if w.Step > 0 {
+		parts = append(parts, fmt.Sprintf("step %d", w.Step))
+	}
+	if w.Says != "" {
+		parts = append(parts, w.Says)
+	}
+	if w.LastError != "" {
+		parts = append(parts, "last: "+w.LastError)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // word is a worker's status, and what the machine is waiting for where that

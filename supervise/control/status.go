@@ -63,8 +63,15 @@ type Worker struct {
 	MaxRestarts int     `json:"max_restarts"`
 	Rank        *int    `json:"rank,omitempty"`
 	Due         float64 `json:"due,omitempty"` // when the state's time is over
-	CPU         float64 `json:"cpu_percent"`   // of one core, at the last sample
+	CPU         float64 `json:"cpu_percent"`   // of one core, of all its processes, at the last sample
 	RSS         uint64  `json:"rss_bytes"`
+	Processes   int     `json:"processes"`
+	Threads     int     `json:"threads"`
+
+	Verdict string `json:"verdict,omitempty"` // why it is not held to be well
+	Phase   string `json:"phase,omitempty"`   // that it has announced
+	Step    int64  `json:"step,omitempty"`    // its newest
+	Says    string `json:"says,omitempty"`    // its newest STATUS= by sd_notify
 }
 
 // Tasks counts tasks by what became of them.

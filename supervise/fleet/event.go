@@ -126,6 +126,8 @@ type Stopping struct {
 type Dumped struct {
 	Worker string
 	Gen    uint64
+	// What the evidence says, in place of the verdict's own words; empty: nothing more.
+	Detail, Signature string
 }
 
 // Tick says that Deadline has come.

@@ -230,7 +230,7 @@ func (w *world) anyone() (id string, gen uint64) {
 func (w *world) life() error {
 	id, gen := w.anyone()
 	verdict := state.Cause{Kind: pick(w.tape, state.CauseZombie, state.CauseUnresponsive, state.CauseMemory, state.CauseLog, state.CauseNoProgress)}
-	return w.say(pick[Event](w.tape, Ready{id, gen}, Alive{id, gen}, Judged{id, gen, verdict, pick(w.tape, 0, time.Minute)}, Dumped{id, gen},
+	return w.say(pick[Event](w.tape, Ready{id, gen}, Alive{id, gen}, Judged{id, gen, verdict, pick(w.tape, 0, time.Minute)}, Dumped{id, gen, "", ""},
 		Cleared{id, gen}, Extended{id, gen, pick(w.tape, time.Second, time.Minute, -1, 1<<62)}, Stopping{id, gen},
 		Phased{id, gen, pick(w.tape, "", "eval", "other"), pick(w.tape, 0, time.Minute)}, Progressed{id, gen, int64(w.tape.next(9))}))
 }

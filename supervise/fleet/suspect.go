@@ -118,6 +118,9 @@ func (f *Fleet) toSuspect(w *worker, v *verdict) {
 // longer than for its own.
 func onDumped(f *Fleet, w *worker, e Event) {
 	w.dumped = true
+	if d, ok := e.(Dumped); ok {
+		w.verdict = w.verdict.with(d)
+	}
 	_, overdue := e.(Tick)
 	all := f.suspects(w.g)
 	if !f.spec.Recovery.StopAll {
@@ -131,6 +134,19 @@ func onDumped(f *Fleet, w *worker, e Event) {
 			f.convict(m)
 		}
 	}
+}
+
+// with is the verdict in the light of the evidence. It is another one: who was told of the
+// first must not see it change.
+func (v *verdict) with(d Dumped) *verdict {
+	seen := *v
+	if d.Detail != "" {
+		seen.cause.Detail = d.Detail
+	}
+	if d.Signature != "" {
+		seen.cause.Signature = d.Signature
+	}
+	return &seen
 }
 
 // suspects are those of a group, the first one first.

@@ -234,8 +234,10 @@ func (p *Prober) receive(in *inlet) {
 	defer rest.Stop()
 	for {
 		n, err := in.wait(events)
-		if errors.Is(err, os.ErrClosed) {
+		select {
+		case <-in.quit: // close makes the wait fail
 			return
+		default:
 		}
 		if err != nil {
 			p.mu.Lock()

@@ -83,3 +83,6 @@ func lookPath(name string) string {
 	}
 	return ""
 }
+
+// HasGPUs says that nvidia-smi is there to be asked.
+func HasGPUs() bool { return lookPath("nvidia-smi") != "" }
