@@ -34,7 +34,7 @@ demo-torch: build ## kill a rank of a real DDP training and watch it resume from
 	@examples/torch-ddp/run.sh
 
 .PHONY: bench
-bench: build ## detection and recovery times beside the bare cost of fork, exec, kill and wait
+bench: build ## detection, recovery, starts and storms, beside the bare cost and the other inits
 	@build/env.sh go run ./supervise/bench
 
 .PHONY: lint

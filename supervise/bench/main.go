@@ -4,8 +4,9 @@
 // It owns nothing of ProcGuard: it runs the binary that $PROCGUARD names as
 // anybody would, as a child process and, with root, also as PID 1 of a new PID
 // namespace. Times are taken by the workers' first instructions and by
-// ProcGuard's own log. It prints, and judges nothing: it fails only where
-// something did not work. doc/bench.md tells what each line means.
+// ProcGuard's own log. It prints, and says of aims whether they are met: it fails only
+// where something did not work. The plain init is measured beside other inits that are
+// installed. doc/bench.md tells what each line means.
 package main
 
 import (
