@@ -36,9 +36,38 @@ static int its(int n) {
 	return 0;
 }
 
+// aside moves a descriptor off the numbers of the standard files. Whoever started us may have
+// closed those; the command must not get the queue for its input or output.
+static int aside(int fd) {
+	if (fd < 0 || fd > 2) return fd;
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	close(fd);
+	return up;
+}
+
+static int make_queue(void) {
+	if (pipe2(held.pipe, O_CLOEXEC) != 0) return 0;
+	for (int i = 0; i < 2; i++)
+		held.pipe[i] = aside(held.pipe[i]);
+	return held.pipe[0] >= 0 && held.pipe[1] >= 0 && fcntl(held.pipe[1], F_SETFL, O_NONBLOCK) == 0;
+}
+
+// leave_to_main blocks signals before the runtime reads the mask that its threads will have, so
+// that they all go to the main thread, which lets them in, and keep their order. The runtime
+// does not let TERM, INT, HUP and QUIT be blocked. TTOU is the one that the main thread
+// blocks, see solo.
+static void leave_to_main(void) {
+	sigset_t set;
+	sigfillset(&set);
+	for (int n = 1; n <= 64; n++)
+		if (its(n) || n == SIGTTOU) sigdelset(&set, n);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 // hold is called before the Go runtime starts, and so before a TERM could end us.
 static void __attribute__((constructor)) hold(void) {
-	if (pipe2(held.pipe, O_CLOEXEC) != 0 || fcntl(held.pipe[1], F_SETFL, O_NONBLOCK) != 0) return;
+	if (!make_queue()) return;
+	leave_to_main();
 	struct sigaction act, old;
 	memset(&act, 0, sizeof act);
 	act.sa_sigaction = keep;

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/reaper/account"
+	"github.com/procguard/procguard/reaper/catch"
 	"github.com/procguard/procguard/reaper/command"
 	"github.com/procguard/procguard/reaper/solo"
 	"github.com/procguard/procguard/supervise/config/dotenv"
@@ -19,10 +20,12 @@ import (
 // none; nothing was done then.
 func Main(argv, env []string) (code int, ok bool) {
 	c, ok, err := Parse(argv, env)
+	if !ok {
+		return 0, false
+	}
+	catch.SetMask(catch.TTOU) // we may have something to say before we run anything
 	var bad *Usage
 	switch {
-	case !ok:
-		return 0, false
 	case errors.As(err, &bad):
 		(&voice{fd: 2}).say(bad.Text)
 		return bad.Code, true

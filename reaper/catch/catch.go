@@ -142,6 +142,18 @@ func End() {
 	begun = false
 }
 
+// TTOU is a mask for who writes to a terminal that may be somebody else's: the kernel would send
+// TTOU and have the write tried again for ever, as our handler does not stop us.
+const TTOU = 1 << (sigttou - 1)
+
+// Default gives all signals their default dispositions, for who is about to execute another
+// program. What is in the queue stays there.
+func Default() {
+	for n := uintptr(1); n <= last; n++ {
+		sigaction(n, &action{}, nil)
+	}
+}
+
 // SetMask sets what the calling thread blocks.
 func SetMask(set uint64) {
 	const setmask = 2

@@ -26,6 +26,10 @@ queue:
 	SYSCALL
 	CMPL	AX, ·reader(SB)
 	JEQ	write
+	MOVL	$39, AX                // getpid
+	SYSCALL
+	CMPL	AX, ·self(SB)
+	JNE	write                  // a child before its exec, in our memory: the command would keep the mask
 	MOVQ	·strays(SB), R8
 	ORQ	R8, 296(DX)            // uc_sigmask: from now on this thread leaves signals to the reader
 write:

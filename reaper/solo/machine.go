@@ -109,6 +109,7 @@ type machine struct {
 	o        *Options
 	alone    bool // PID 1: nobody could continue us, so we never stop
 	shell    bool // started by a shell with job control
+	leader   bool // of our session: nobody in it could continue us
 	phase    phase
 	asked    time.Time // when the first TERM came
 	deadline time.Time // zero: none
@@ -173,13 +174,18 @@ func (m *machine) signal(now time.Time, e caught) {
 		// About our own use of the terminal: the command is not in our group.
 	case e.kernel && m.o.Own == OwnNothing && fromTerminal(e.sig):
 		m.say(3, "%s came from the terminal: the command has it too", name(e.sig))
-	case e.sig == syscall.SIGTERM:
+	case m.asksToEnd(e.sig):
 		m.term(now, e)
 	case e.sig == syscall.SIGCONT:
 		m.cont(e)
 	default:
 		m.pass(e)
 	}
+}
+
+// asksToEnd: TERM, and what becomes TERM on its way.
+func (m *machine) asksToEnd(s syscall.Signal) bool {
+	return s == syscall.SIGTERM || m.o.Rewrite[s] == syscall.SIGTERM
 }
 
 func (m *machine) pauseSignal(s syscall.Signal) {
@@ -224,7 +230,7 @@ func isStop(s syscall.Signal) bool {
 
 // term is a request to end. Without Grace or PreStop it is a signal like any other.
 func (m *machine) term(now time.Time, e caught) {
-	to, rewritten := m.o.Rewrite[syscall.SIGTERM]
+	to, rewritten := m.o.Rewrite[e.sig]
 	ladder := m.o.Grace > 0 || len(m.o.PreStop) > 0
 	if !ladder || rewritten && to == 0 {
 		m.pass(e)
@@ -288,7 +294,7 @@ func (m *machine) killEverything(now time.Time) {
 func (m *machine) cont(e caught) {
 	m.do(lend{})
 	m.stopSent = false
-	if m.o.Own != OwnNothing {
+	if _, rewritten := m.o.Rewrite[syscall.SIGCONT]; m.o.Own != OwnNothing && !rewritten {
 		m.do(send{sig: syscall.SIGCONT, group: true})
 		return
 	}
@@ -308,7 +314,7 @@ func (m *machine) stopped(e stopped) {
 	case e.ours && byTerminal && e.sig != syscall.SIGTSTP:
 		// It wants the terminal that was given to us while it ran (bg, then fg).
 		m.resume()
-	case m.alone && byTerminal:
+	case (m.alone || m.leader) && byTerminal:
 		m.say(2, "the command was stopped by %s where nobody could continue it: continuing it", name(e.sig))
 		m.resume()
 	case m.alone, e.sig == syscall.SIGSTOP && !m.shell && !m.stopSent:
@@ -344,6 +350,7 @@ func (m *machine) ended(now time.Time) {
 		m.deadline = m.asked.Add(m.o.Grace) // the patience is for all together
 	}
 	m.do(sendRest{syscall.SIGTERM})
+	m.do(sendRest{syscall.SIGCONT}) // a stopped one could not react
 	m.do(watchRest{})
 }
 

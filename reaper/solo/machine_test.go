@@ -80,6 +80,8 @@ func newMachine(t *testing.T, words []string) *machine {
 		switch key {
 		case "pid1":
 			m.alone = true
+		case "leader":
+			m.leader = true
 		case "shell":
 			m.shell = true
 		case "group":

@@ -29,13 +29,13 @@ const (
 )
 
 // openQueue takes over all signals. The calling thread is the one that they are for. Those
-// that we inherited as blocked are let in.
+// that we inherited as blocked are let in, but for TTOU, which other threads take.
 func openQueue(children bool) (*queue, error) {
 	if errno := catch.Begin(); errno != 0 {
 		return nil, fmt.Errorf("solo: catch signals: %w", syscall.Errno(errno))
 	}
 	catch.Children(children)
-	catch.SetMask(0)
+	catch.SetMask(ttou)
 	q := &queue{}
 	q.r, q.w = catch.Files()
 	return q, nil

@@ -28,7 +28,8 @@ type solo struct {
 	group  bool // its pid is also the number of its process group
 	reaped bool // its pid is no longer its own
 	status syscall.WaitStatus
-	dir    string // where we were started
+	dir    string // where we were started, if there is a pre-stop command
+	next   event  // what an action has led to
 
 	mu      sync.Mutex // held from the fork of the pre-stop command until its pid is known
 	hookPID int        // 0: it does not run
@@ -44,6 +45,7 @@ func Run(o Options) Result {
 	}
 	if o.Pause {
 		s.log(2, "nothing to run: reaping until SIGTERM or SIGINT comes")
+		reapAll() // who died before we listened
 	} else if err := s.start(); err != nil {
 		return Result{Err: err}
 	}
@@ -58,7 +60,7 @@ func (s *solo) prepare() error {
 	if s.q, err = openQueue(s.o.Pause); err != nil { // else the waiter sees the children
 		return err
 	}
-	s.m = machine{o: s.o, alone: os.Getpid() == 1, shell: underShell()}
+	s.m = machine{o: s.o, alone: os.Getpid() == 1, shell: underShell(), leader: leadsSession()}
 	return s.enlist()
 }
 
@@ -70,10 +72,15 @@ func (s *solo) enlist() error {
 		}
 	}
 	// Who is to kill all that is left must be its parent.
-	if !s.m.alone && (s.o.Subreaper || s.o.KillOrphans || s.o.Grace > 0) {
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("solo: become a subreaper: %w", err)
-		}
+	must := s.o.KillOrphans || s.o.Grace > 0
+	if s.m.alone || !s.o.Subreaper && !must {
+		return nil
+	}
+	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if err != nil && must {
+		return fmt.Errorf("solo: become a subreaper: %w", err)
+	} else if err != nil {
+		s.log(1, fmt.Sprintf("cannot become a subreaper, orphans will not come to us: %v", err))
 	}
 	return nil
 }
@@ -89,8 +96,13 @@ func underShell() bool {
 	return err == nil && pgid != unix.Getpgrp()
 }
 
+func leadsSession() bool {
+	sid, _ := unix.Getsid(0)
+	return sid == os.Getpid()
+}
+
 func (s *solo) start() error {
-	if len(s.o.PreStop) > 0 && s.o.Dir == "" {
+	if len(s.o.PreStop) > 0 {
 		s.dir, _ = os.Getwd()
 	}
 	if err := s.spawn(); err != nil {
@@ -100,7 +112,6 @@ func (s *solo) start() error {
 	// Our own working directory would keep a volume from being unmounted.
 	_ = unix.Chdir("/")
 	hideThreads()
-	trim()
 	return nil
 }
 
@@ -132,9 +143,17 @@ func (s *solo) spareThreads() {
 	close(done)
 }
 
+// settled is how long nothing has to happen before the start counts as over: threads that
+// are still starting would bring the pages back that trim gives away.
+const settled = 50 * time.Millisecond
+
 // loop is the main thread's: it takes what has come in, asks the machine, and acts.
 func (s *solo) loop() Result {
-	for s.m.phase != over {
+	for trimmed := false; s.m.phase != over; {
+		if !trimmed && s.m.deadline.IsZero() && !s.q.wait(settled) {
+			trim()
+			trimmed = true
+		}
 		for _, rec := range s.q.take(s.m.deadline) {
 			s.take(rec)
 		}
@@ -190,8 +209,10 @@ func reapAll() {
 }
 
 func (s *solo) step(e event) {
-	for _, a := range s.m.step(time.Now(), e) {
-		s.perform(a)
+	for ; e != nil; e, s.next = s.next, nil {
+		for _, a := range s.m.step(time.Now(), e) {
+			s.perform(a)
+		}
 	}
 }
 

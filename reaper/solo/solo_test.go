@@ -28,6 +28,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "init":
 		os.Exit(beInit())
+	case "headless":
+		os.Exit(beHeadless())
+	case "parent":
+		os.Exit(beParent())
+	case "release":
+		os.Exit(beReleased())
 	case "count":
 		blockAndBecome("counter")
 	case "counter":
@@ -152,7 +158,7 @@ func start(t *testing.T, o Options, attr *syscall.SysProcAttr, argv ...string) *
 	defer out.Close()
 	defer errs.Close()
 	g.cmd.Stdout, g.cmd.Stderr = out, errs
-	if err := g.cmd.Start(); err != nil {
+	if err := startWith(g.cmd, likeTheProgram); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -162,6 +168,19 @@ func start(t *testing.T, o Options, attr *syscall.SysProcAttr, argv ...string) *
 		_ = g.cmd.Process.Kill()
 	})
 	return g
+}
+
+// likeTheProgram is the mask that the threads of the released program have, but for the main
+// one: see init/early.
+const likeTheProgram = ^uint64(1 << (unix.SIGTTOU - 1))
+
+// startWith starts a command with blocked signals, less those that Go cannot do without.
+func startWith(cmd *exec.Cmd, mask uint64) error {
+	runtime.LockOSThread() // a child has the mask of the thread that forked it
+	defer runtime.UnlockOSThread()
+	catch.SetMask(mask &^ (1<<(unix.SIGURG-1) | 1<<(unix.SIGPROF-1) | 1<<(unix.SIGSEGV-1)))
+	defer catch.SetMask(0)
+	return cmd.Start()
 }
 
 // below lists the children of a process, which would outlive it.
@@ -262,13 +281,7 @@ func startMasked(t *testing.T, mask uint64, shell ...string) *rig {
 	out, _ := os.Create(dir + "/out")
 	defer out.Close()
 	g.cmd.Stdout, g.cmd.Stderr = out, out
-	done := make(chan error)
-	go func() { // a child has the mask of the thread that forked it
-		runtime.LockOSThread() // a locked goroutine that ends takes its thread, and that mask, with it
-		catch.SetMask(mask &^ (1<<(unix.SIGURG-1) | 1<<(unix.SIGPROF-1) | 1<<(unix.SIGSEGV-1)))
-		done <- g.cmd.Start()
-	}()
-	if err := <-done; err != nil {
+	if err := startWith(g.cmd, mask); err != nil {
 		t.Fatal(err)
 	}
 	return g

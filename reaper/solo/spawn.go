@@ -12,8 +12,9 @@ import (
 	"github.com/procguard/procguard/reaper/command"
 )
 
-// ttou is what the main thread blocks while the command has the terminal.
-const ttou = 1 << (unix.SIGTTOU - 1)
+// ttou is what the main thread blocks: we may use the terminal although the command, or
+// somebody else, has it. With our handler the kernel would try again for ever.
+const ttou = catch.TTOU
 
 // spawn starts the command. The handlers that are in place are reset by the exec, also
 // for signals that were ignored when we started; the mask is empty since catch.
@@ -33,14 +34,13 @@ func (s *solo) spawn() error {
 		}
 	}
 	var err error
-	s.pid, err = s.fork(s.o.Argv, attr)
-	s.group = s.o.Own != OwnNothing
-	if err == nil {
-		s.log(2, fmt.Sprintf("started %s as pid %d", s.o.Argv[0], s.pid))
+	if s.pid, err = s.fork(s.o.Argv, attr); err != nil {
+		s.retrieve() // a child that could not execute had it already
+		return err
 	}
-	// From now on we may use the terminal although the command has it.
-	catch.SetMask(ttou)
-	return err
+	s.group = s.o.Own != OwnNothing
+	s.log(2, fmt.Sprintf("started %s as pid %d", s.o.Argv[0], s.pid))
+	return nil
 }
 
 func (s *solo) attr() *syscall.ProcAttr {
@@ -60,7 +60,9 @@ func (s *solo) fork(argv []string, attr *syscall.ProcAttr) (int, error) {
 	if s.passesSockets(attr.Env) {
 		path, argv = "/proc/self/exe", append([]string{listenName, path}, argv...)
 	}
+	catch.SetMask(0)
 	pid, err := syscall.ForkExec(path, argv, attr)
+	catch.SetMask(ttou)
 	if err != nil {
 		return 0, file.Explain(err)
 	}
@@ -72,17 +74,15 @@ func (s *solo) fork(argv []string, attr *syscall.ProcAttr) (int, error) {
 func (s *solo) runHook() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// It starts where the command did, in a directory that its user may not be able to enter.
+	_ = unix.Chdir(s.dir)
+	defer unix.Chdir("/")
 	attr := s.attr()
-	if attr.Dir == "" {
-		attr.Dir = s.dir
-	}
 	attr.Sys.Setpgid = true
-	catch.SetMask(0)
 	pid, err := s.fork(s.o.PreStop, attr)
-	catch.SetMask(ttou)
 	if err != nil {
 		s.log(0, fmt.Sprintf("the pre-stop command: %v", err))
-		s.q.post(catch.Record{Code: recHooked})
+		s.next = hooked{} // not by the queue: it may be full, and we read it
 		return
 	}
 	s.hookPID = pid

@@ -50,6 +50,13 @@ func (t terminal) takeBack(pgid int) {
 	}
 }
 
+// retrieve takes the terminal back from a group that is no more.
+func (t terminal) retrieve() {
+	if holder, err := t.holder(); err == nil && holder > 1 && unix.Kill(-holder, 0) == unix.ESRCH {
+		t.takeBack(holder)
+	}
+}
+
 // release gives the terminal up, for a new session to take it as its own. Only the leader
 // of a session can: it gets HUP and CONT for it, from itself.
 func (t terminal) release() bool {

@@ -67,8 +67,7 @@ func descendants() (all []descendant) {
 			continue
 		}
 		if st, err := proc.ReadStat(pid); err == nil {
-			alive := st.State != 'Z' && st.State != 'X'
-			if !alive {
+			if dead(pid, st) {
 				pid = 0 // it has no children any more
 			}
 			children[st.PPID] = append(children[st.PPID], descendant{pid, st.Start})
@@ -82,6 +81,15 @@ func descendants() (all []descendant) {
 		}
 	}
 	return all
+}
+
+// dead: a process whose first thread has ended looks like a zombie while others go on.
+func dead(pid int, st proc.Stat) bool {
+	if st.State != 'Z' && st.State != 'X' {
+		return false
+	}
+	threads, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return len(threads) < 2
 }
 
 // send signals the very process that was seen, where the kernel has pidfds; its number
