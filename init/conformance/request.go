@@ -42,7 +42,7 @@ var flagOf = map[request]map[kind][]string{
 	asUser:     {procguard: {"--user"}},
 	inDir:      {procguard: {"--chdir"}},
 	envFile:    {procguard: {"--env-file"}},
-	pause:      {catatonit: {"-P"}},
+	pause:      {procguard: {"-P"}, catatonit: {"-P"}},
 }
 
 // flags are how this init is asked; it stops the row with "-" if it cannot be.
