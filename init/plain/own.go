@@ -78,6 +78,7 @@ var ownFlags = []option{
 		set: setEnvFile},
 	{long: "pause", short: 'P', help: "run no command: reap orphans until TERM or INT",
 		set: func(c *Call, _ string) error { c.Options.Pause = true; return nil }},
+	{long: "license", short: 'l', help: "print the licence and exit", set: told(1, licenceText)},
 }
 
 // accepts says what each kind of argument may be.
