@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/procguard/procguard/reaper/trim"
 	"github.com/procguard/procguard/state/journal"
 	"github.com/procguard/procguard/supervise"
 	"github.com/procguard/procguard/supervise/config"
@@ -61,9 +62,13 @@ func run(flag string, fresh bool, signals chan os.Signal) int {
 	done := make(chan struct{})
 	defer close(done)
 	go attend(g, cfg.File, signals, done)
+	time.AfterFunc(settled, trim.Pages)
 	out, err := g.Run(context.Background())
 	return report(out, err)
 }
+
+// settled is when a start is over as far as memory goes.
+const settled = 2 * time.Second
 
 // again is how long after the first stop signal another one means that somebody
 // has lost patience. Before that it is the same request: timeout(1), and whoever

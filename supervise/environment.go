@@ -62,6 +62,9 @@ func (l *loop) environment(a fleet.Spawn, w *instance, owner *account.Account) (
 // notifySocket gives a worker its end of sd_notify(3), and says how often it wants to hear
 // WATCHDOG=1 where the file asks for heartbeats.
 func (l *loop) notifySocket(env *environ, worker string, w *instance) {
+	if watched := w.cfg.Ready.Notify || w.cfg.HeartbeatTimeout != nil; l.scratch == "" || l.frugal && !watched {
+		return // said at the start
+	}
 	path, err := l.watch.OpenNotify(worker)
 	if err != nil {
 		l.log.Warn("no NOTIFY_SOCKET for a worker", "worker", worker, "error", err)

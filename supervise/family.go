@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +15,12 @@ import (
 // nothing can leave that. Elsewhere descendants are recorded now and then, so that those
 // which leave group, session and environment behind are still known after a sudden death.
 
-// surveyEvery is how often descendants are recorded. A stop records them anyway.
-const surveyEvery = 5 * time.Second
+// Descendants are recorded every surveyEvery, and less often where that would take more than
+// one part in surveyShare of a processor. A stop records them anyway.
+const (
+	surveyEvery = 5 * time.Second
+	surveyShare = 200
+)
 
 // openGroups makes use of a delegated cgroup v2. Controllers are not asked for: to get them we
 // would have to move processes that are not ours to move.
@@ -47,7 +52,7 @@ func delegated(dir string) bool {
 
 // group makes the cgroup of a new instance; without one it is watched as everywhere else.
 func (l *loop) group(w *instance) *cgroup.Group {
-	if l.groups == nil {
+	if l.groups == nil || w.bare {
 		return nil
 	}
 	g, err := l.groups.New(w.marker)
@@ -59,15 +64,32 @@ func (l *loop) group(w *instance) *cgroup.Group {
 	return g
 }
 
+// regroup finds the cgroup that an earlier ProcGuard made for an instance. Names in it are
+// shortened and cleaned: one that the process is not in is another's.
+func (l *loop) regroup(w *instance, pid int) *cgroup.Group {
+	g, err := l.groups.Open(w.marker)
+	if err != nil {
+		return nil
+	}
+	if !slices.Contains(g.PIDs(), pid) {
+		_ = g.Close()
+		return nil
+	}
+	w.group = g
+	return g
+}
+
 // disband removes the cgroup of an instance of which nothing is left.
 func (l *loop) disband(w *instance) {
 	if w.group == nil {
 		return
 	}
-	if err := w.group.Remove(); err != nil {
-		l.log.Debug("a worker's cgroup cannot be removed", "instance", w.marker, "error", err)
-		_ = w.group.Close()
-	}
+	l.inquest.jobs.Go(func() { // the kernel takes its time for it
+		if err := w.group.Remove(); err != nil {
+			l.log.Debug("a worker's cgroup cannot be removed", "instance", w.marker, "error", err)
+			_ = w.group.Close()
+		}
+	})
 }
 
 // survey records the descendants of all workers, beside the loop.
@@ -78,9 +100,17 @@ func (l *loop) survey(r *reaper.Reaper) {
 			procs = append(procs, w.proc)
 		}
 	}
-	l.inquest.jobs.Go(func() {
+	q := l.inquest
+	if !q.surveying.CompareAndSwap(false, true) {
+		return // the one before hangs, or takes long
+	}
+	q.jobs.Go(func() {
+		began := time.Now()
 		for _, p := range procs {
 			r.Survey(p)
 		}
+		now := time.Now()
+		q.surveyAt.Store(now.Add(max(surveyEvery, surveyShare*now.Sub(began))).UnixNano())
+		q.surveying.Store(false)
 	})
 }

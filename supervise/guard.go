@@ -178,6 +178,9 @@ func (g *Guard) command(ctx context.Context, id string, e fleet.Event) error {
 			unknown = true
 			return
 		}
+		if s, ok := e.(fleet.StopWorker); ok {
+			l.untidy(s.Worker)
+		}
 		l.step(e)
 	})
 	if unknown {

@@ -2,7 +2,7 @@ package supervise
 
 import (
 	"context"
-	"strings"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,11 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/procguard/procguard/reaper"
-	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/state/journal/incident"
 	"github.com/procguard/procguard/supervise/cause"
 	"github.com/procguard/procguard/supervise/evidence"
-	"github.com/procguard/procguard/supervise/fleet"
 	"github.com/procguard/procguard/supervise/logs"
 )
 
@@ -29,6 +27,11 @@ type inquest struct {
 	ctx    context.Context // until close
 	stop   context.CancelFunc
 	jobs   sync.WaitGroup
+	reaper *reaper.Reaper
+	rest   context.CancelFunc // ends the ticks; nil: there are none
+
+	surveyAt  atomic.Int64 // of the next survey, in ns since the epoch
+	surveying atomic.Bool
 }
 
 // finding is what is known of one instance's end, or of its hang.
@@ -59,34 +62,60 @@ func (l *loop) openInquest(r *reaper.Reaper) {
 		return out, err
 	}
 	l.inquest = q
-	// Where workers are not sampled nothing of ours wakes up: an OOM kill then counts
-	// from the worker's start on.
-	if l.cfg.Monitoring.ZombieDetection {
-		q.jobs.Go(func() { q.tick(l.cfg.Monitoring.Interval, r) })
-	}
+	q.reaper = r
+	q.pace()
 }
 
-func (q *inquest) tick(every time.Duration, r *reaper.Reaper) {
-	t := time.NewTicker(max(every, time.Second))
+// pace begins to tick as the configuration says. Where workers are not sampled nothing of ours
+// wakes up: an OOM kill then counts from the worker's start on.
+func (q *inquest) pace() {
+	if q.rest != nil {
+		q.rest()
+		q.rest = nil
+	}
+	m := q.l.cfg.Monitoring
+	if !m.ZombieDetection {
+		return
+	}
+	ctx, rest := context.WithCancel(q.ctx)
+	q.rest = rest
+	q.jobs.Go(func() { q.tick(ctx, max(m.Interval, time.Second)) })
+}
+
+func (q *inquest) tick(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
 	defer t.Stop()
-	surveyed := time.Now()
 	for {
 		select {
 		case now := <-t.C:
 			q.meter.Tick(now)
-			if now.Sub(surveyed) >= surveyEvery {
-				surveyed = now
-				q.l.g.in.call(func(l *loop) { l.survey(r) })
+			if now.UnixNano() >= q.surveyAt.Load() {
+				q.surveyAt.Store(now.Add(surveyEvery).UnixNano())
+				q.l.g.in.call(func(l *loop) { l.survey(q.reaper) })
 			}
-		case <-q.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+// closePatience is how long the end waits for what looks at processes: it may hang with them.
+const closePatience = 3 * time.Second
+
 func (q *inquest) close() {
 	q.stop()
-	q.jobs.Wait()
+	over := make(chan struct{})
+	go func() {
+		q.jobs.Wait()
+		close(over)
+	}()
+	late := time.NewTimer(closePatience)
+	defer late.Stop()
+	select {
+	case <-over:
+	case <-late.C:
+		q.l.log.Warn("a look at a worker hangs, and is left behind")
+	}
 	if q.kernel != nil {
 		q.kernel.Close()
 	}
@@ -95,11 +124,18 @@ func (q *inquest) close() {
 // baseline is what the counters said when a worker started. It is read on the side.
 type baseline struct {
 	atomic.Pointer[evidence.Baseline]
+	over atomic.Bool // its worker is gone, maybe before it was read
 }
 
 func (q *inquest) begin(w *instance) {
-	w.base = &baseline{}
-	q.jobs.Go(func() { w.base.Store(q.meter.Start(w.proc.PID)) })
+	b, pid := &baseline{}, w.proc.PID
+	w.base = b
+	q.jobs.Go(func() {
+		b.Store(q.meter.Start(pid))
+		if b.over.Load() {
+			b.close()
+		}
+	})
 }
 
 func (b *baseline) growth(at time.Time) (g evidence.Growth) {
@@ -113,22 +149,15 @@ func (b *baseline) growth(at time.Time) (g evidence.Growth) {
 
 func (b *baseline) close() {
 	if b != nil {
+		b.over.Store(true)
 		if base := b.Load(); base != nil {
 			base.Close()
 		}
 	}
 }
 
-// tailPatience is how long the loop waits for the last words of what has died by itself.
-// They are in the pipe by then, and are read within microseconds.
-const tailPatience = 5 * time.Millisecond
-
 // died looks into the end of an instance that nobody had asked to end.
 func (q *inquest) died(id string, w *instance) *finding {
-	select {
-	case <-w.drained:
-	case <-time.After(tailPatience):
-	}
 	f := &finding{death: q.death(id, w), growth: w.base.growth(w.exit.Time)}
 	if w.found != nil {
 		f.seen = w.found.seen // it had been suspected before
@@ -136,6 +165,26 @@ func (q *inquest) died(id string, w *instance) *finding {
 	evidence.Fill(&f.death, f.growth, f.seen.Process, q.log(w))
 	f.verdict = cause.Classify(f.death)
 	return f
+}
+
+// unborn is the finding on a process that could not be made.
+func unborn(e *Event) *finding {
+	f := &finding{death: cause.Death{Worker: e.Worker, Rank: -1, Time: e.Time, ExecError: e.Cause.Detail}}
+	f.verdict = cause.Classify(f.death)
+	return f
+}
+
+// core finds the core file that a dead instance has left, nil if it has left none. The file
+// system may be slow: not for the loop.
+func (q *inquest) core(w *instance) *incident.Core {
+	if w.exit == nil || !w.exit.CoreDumped() {
+		return nil
+	}
+	dir := w.cfg.WorkingDir
+	if dir == "" {
+		dir, _ = os.Getwd() // without one a relative name finds nothing, and that is said
+	}
+	return q.col.Core(evidence.Crash{PID: w.proc.PID, Dir: dir, From: w.start})
 }
 
 func (q *inquest) log(w *instance) []cause.KernelFact {
@@ -161,12 +210,16 @@ func (q *inquest) death(id string, w *instance) cause.Death {
 	} else if !x.Unknown {
 		d.Code = x.Code()
 	}
-	if x.Sent != 0 {
+	if x.Sent != 0 && (w.asked || x.Time.Sub(x.SentAt) < obeys) {
 		d.Sent, d.SentAt = signalName(x.Sent), x.SentAt
 	}
 	d.CPUTime = time.Duration(x.Rusage.Utime.Nano() + x.Rusage.Stime.Nano())
 	return d
 }
+
+// obeys is how long after a signal that did not ask it to stop the end of a process may have
+// come of it.
+const obeys = 2 * time.Second
 
 func signalName(s syscall.Signal) string {
 	if n := unix.SignalName(s); n != "" {
@@ -181,82 +234,4 @@ func lastWords(w *instance) []string {
 		return nil
 	}
 	return append(lastLines(w.lines.Tail(logs.Stdout, tailBytes/4)), lastLines(w.lines.Tail(logs.Stderr, tailBytes))...)
-}
-
-// look gathers evidence of a living worker that was judged, and answers the machine. The
-// worker's own time limit bounds it.
-func (l *loop) look(a fleet.Dump) {
-	w := l.instance(a.Worker, a.Gen)
-	if w == nil {
-		l.g.in.fact(fleet.Dumped{Worker: a.Worker, Gen: a.Gen})
-		return
-	}
-	q, s := l.inquest, l.dumpSubject(a, w)
-	death := q.death(a.Worker, w)
-	death.Hang = hangText(&a.Cause)
-	ctx, cancel := context.WithTimeout(q.ctx, w.cfg.DumpTimeout)
-	q.jobs.Go(func() {
-		defer cancel()
-		s.Extra = l.kin(w, s.PID)
-		f := &finding{death: death, seen: q.col.Live(ctx, s), growth: w.base.growth(time.Now())}
-		evidence.Fill(&f.death, f.growth, f.seen.Process, q.log(w))
-		f.verdict = cause.Classify(f.death)
-		l.g.in.call(func(l *loop) {
-			w.found = f
-			l.step(fleet.Dumped{Worker: a.Worker, Gen: a.Gen, Detail: f.detail(), Signature: f.verdict.Signature})
-		})
-	})
-}
-
-// hangText is the verdict in words, without what Cause.String puts before it.
-func hangText(c *state.Cause) string {
-	if c.Detail != "" {
-		return c.Detail
-	}
-	return c.String()
-}
-
-func (l *loop) dumpSubject(a fleet.Dump, w *instance) evidence.Subject {
-	s := evidence.Subject{Worker: a.Worker, PID: w.proc.PID, Dump: w.cfg.Dump}
-	if sig := w.cfg.DumpSignal; sig != 0 {
-		s.Signal = func() error { return l.kernel.Signal(w.proc, sig, reaper.Leader) }
-	}
-	if lines := w.lines; lines != nil {
-		s.Output = func() uint64 { return lines.Activity(logs.Stdout).Bytes + lines.Activity(logs.Stderr).Bytes }
-	}
-	return s
-}
-
-// kin are processes of an instance that its leader is no ancestor of any more.
-func (l *loop) kin(w *instance, leader int) (pids []int) {
-	found, _ := l.kernel.Survivors(w.marker)
-	for _, s := range found {
-		if s.Instance == w.marker && s.PID != leader {
-			pids = append(pids, s.PID)
-		}
-	}
-	return pids
-}
-
-// describe puts what was found into the incident's entry of the worker.
-func (f *finding) describe(d *incident.Worker) {
-	evidence.Describe(d, &f.death, &f.verdict, f.growth)
-	d.Process, d.GPU, d.Missing = f.seen.Process, f.seen.GPU, f.seen.Missing
-	if f.death.Hang != "" {
-		d.Hang = f.death.Hang
-	}
-}
-
-// detail is what the verdict adds to the machine's own words for the end.
-func (f *finding) detail() string {
-	switch f.verdict.Class {
-	case cause.ExitCode, cause.StoppedByUs, cause.LostStatus, cause.HangOther:
-		return "" // no more than the kind and the number say
-	case cause.KilledOutside:
-		if f.verdict.Confidence == cause.Guess {
-			return "from outside, or by the OOM killer, whose counters cannot be read"
-		}
-		return "from outside, not by the OOM killer"
-	}
-	return strings.TrimSpace(f.verdict.Reason)
 }

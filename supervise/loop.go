@@ -61,8 +61,10 @@ type loop struct {
 	hung     map[string]uint64    // workers whose spawn is still unanswered, with generations
 	early    []any                // what was reported of them already
 	former   map[string]former    // the last process of each worker, once nothing of it is left
-	command  slate.Exec           // runs a helper command
-	answers  fleet.Batch          // to Spawns of the step being carried out
+	tidying  map[*tidy]bool
+	frugal   bool        // we may have too few open files for all that is nice to have
+	command  slate.Exec  // runs a helper command
+	answers  fleet.Batch // to Spawns of the step being carried out
 	degraded bool
 	outcome  *Outcome
 }
@@ -91,6 +93,9 @@ type instance struct {
 	ready  bool
 	base   *baseline // of the kernel's counters
 	found  *finding  // why it ended or hangs, once that was looked into
+	told   *chapter  // the newest incident that began with it
+	asked  bool      // to stop, by us
+	bare   bool      // it gets no cgroup of its own
 }
 
 // turn runs until the machine has ended.
@@ -142,6 +147,7 @@ func (l *loop) due() (time.Time, bool) {
 func (l *loop) drain() {
 	m := l.g.in.take()
 	var batch fleet.Batch
+	l.hearOut(m.exits)
 	for _, e := range m.exits {
 		batch = append(batch, l.translate(e)...)
 	}
@@ -236,6 +242,7 @@ func (l *loop) perform(actions []fleet.Action) []fleet.Action {
 		l.signal(a)
 	case fleet.Kill:
 		if w := l.instance(a.Worker, a.Gen); w != nil {
+			w.asked = true
 			_ = l.kernel.Kill(w.proc) // gone already: its exit is under way
 		}
 	case fleet.Dump:
@@ -288,6 +295,7 @@ func (l *loop) signal(a fleet.Signal) {
 	if w == nil {
 		return
 	}
+	w.asked = true
 	to := reaper.Leader
 	if a.Group {
 		to = reaper.Group
@@ -307,7 +315,7 @@ func (l *loop) translate(e any) fleet.Batch {
 		w.exit = &e
 		l.fallen[e.ID] = w
 		l.watch.Unwatch(e.ID, e.Gen)
-		if w.lines != nil {
+		if w.lines != nil && w.drained == nil {
 			w.drained = w.lines.Finish()
 		}
 		x := l.ended(w, e)
@@ -330,12 +338,9 @@ func (l *loop) translate(e any) fleet.Batch {
 // ended says how an instance ended. Of one that ended by itself, badly, the reason is looked
 // for.
 func (l *loop) ended(w *instance, e reaper.Exit) fleet.Exited {
-	x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: e.Sent != 0, Gone: e.Gone}
+	x := fleet.Exited{Worker: e.ID, Gen: e.Gen, Code: e.Code(), Core: e.CoreDumped(), Lost: e.Unknown, Sent: sentFor(w, &e), Gone: e.Gone}
 	if s := e.Signal(); s != 0 {
 		x.Signal = signalName(s)
-	}
-	if e.Sent != 0 && e.Sent == w.cfg.DumpSignal && e.Code() == 0 && x.Signal == "" {
-		x.Sent = false // it was asked for its stack, and had ended by itself
 	}
 	switch {
 	case e.Unknown:
@@ -370,6 +375,7 @@ func (l *loop) heartbeat(id string) {
 }
 
 func (l *loop) shutdown(why string, now bool) {
+	l.untidy("")
 	l.step(fleet.StopFleet{Why: why, Now: now})
 }
 
@@ -380,6 +386,7 @@ func (l *loop) reload(cfg *config.Config) error {
 	}
 	l.use(cfg)
 	l.rewatch()
+	l.reckonFiles()
 	l.step(fleet.Reload{Spec: s})
 	return nil
 }

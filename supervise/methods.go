@@ -38,6 +38,7 @@ func (g *Guard) StopAll(ctx context.Context, force bool) error {
 		for _, w := range l.fleet.Status().Workers {
 			all = append(all, fleet.StopWorker{Worker: w.WorkerID, Force: force})
 		}
+		l.untidy("")
 		l.step(all)
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ const cannotStart = 125
 
 // run sets everything up, turns the loop and takes everything down.
 func (g *Guard) run(ctx context.Context) (Outcome, error) {
-	l := &loop{g: g, live: map[string]*instance{}, fallen: map[string]*instance{}, hung: map[string]uint64{}, former: map[string]former{}, ports: ports{}}
+	l := &loop{g: g, live: map[string]*instance{}, fallen: map[string]*instance{}, hung: map[string]uint64{}, former: map[string]former{}, tidying: map[*tidy]bool{}, ports: ports{}}
 	l.use(g.Config())
 	closeLog, err := l.openLog()
 	if err != nil {
@@ -49,6 +49,7 @@ func (g *Guard) run(ctx context.Context) (Outcome, error) {
 		return Outcome{Code: 1, Why: err.Error()}, err
 	}
 	defer l.closeOutput()
+	l.reckonFiles()
 	l.openGroups()
 	l.openInquest(r)
 	defer l.inquest.close()

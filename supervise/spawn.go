@@ -45,18 +45,24 @@ func (l *loop) spawn(list []fleet.Spawn) {
 			starts[i] = l.prepare(a)
 		}
 		starts, late := l.sortOut(starts)
-		if len(late.starts) > 0 {
-			late.begin(l)
+		for _, t := range late {
+			t.begin(l)
 		}
-		l.fork(starts)
-		for _, s := range starts {
-			if s.done {
-				l.answers = append(l.answers, l.started(s))
-			} else {
-				l.hung[s.a.Worker] = s.a.Gen
-			}
+		l.answers = append(l.answers, l.launch(starts)...)
+	}
+}
+
+// launch makes processes, and returns the answers of those that have come in time.
+func (l *loop) launch(starts []*launch) (answers fleet.Batch) {
+	l.fork(starts)
+	for _, s := range starts {
+		if s.done {
+			answers = append(answers, l.started(s))
+		} else {
+			l.hung[s.a.Worker] = s.a.Gen
 		}
 	}
+	return answers
 }
 
 // prepare makes everything that a process needs before it exists.
@@ -65,7 +71,7 @@ func (l *loop) prepare(a fleet.Spawn) *launch {
 	if cfg == nil {
 		return &launch{a: a, err: fmt.Errorf("worker %s is not configured", a.Worker)}
 	}
-	s := &launch{a: a, w: &instance{gen: a.Gen, cfg: cfg, rank: -1, marker: l.marker(a.Worker, a.Gen)}}
+	s := &launch{a: a, w: &instance{gen: a.Gen, cfg: cfg, rank: -1, marker: l.marker(a.Worker, a.Gen), bare: l.frugal}}
 	if a.Rank != nil {
 		s.w.rank = a.Rank.Rank
 	}
@@ -94,7 +100,7 @@ func (l *loop) fork(starts []*launch) {
 	close(queue)
 	work := func() {
 		for s := range queue {
-			s.fork(l.kernel)
+			s.fork(l)
 			back <- s
 		}
 	}
@@ -120,9 +126,11 @@ func (l *loop) fork(starts []*launch) {
 	}
 }
 
-func (s *launch) fork(k kernel) {
+// fork runs beside the loop, of which it uses what never changes.
+func (s *launch) fork(l *loop) {
 	if s.err == nil {
-		s.w.proc, s.err = k.Spawn(s.spec)
+		s.spec.Cgroup = l.group(s.w)
+		s.w.proc, s.err = l.kernel.Spawn(s.spec)
 	}
 	if s.w != nil && s.w.lines != nil {
 		s.w.lines.CloseChildEnds()
@@ -136,6 +144,7 @@ func (l *loop) late(s *launch) {
 	l.step(l.started(s))
 	early := l.early
 	l.early = nil
+	l.hearOut(early)
 	for _, e := range early {
 		if b := l.translate(e); len(b) > 0 {
 			l.step(b)
@@ -168,12 +177,11 @@ func (l *loop) started(s *launch) fleet.Event {
 // reported as it is: watched, and what it says is lost.
 func (l *loop) adopt(a fleet.Adopt) {
 	cfg := l.byID[a.Worker]
-	w := &instance{gen: a.Gen, cfg: cfg, rank: -1, ready: true, marker: l.marker(a.Worker, a.Gen)}
+	// Its NOTIFY_SOCKET is where the next one's would be: we listen there again.
+	w := &instance{gen: a.Gen, cfg: cfg, rank: -1, ready: true, marker: l.marker(a.Worker, a.Gen), notify: l.scratch != ""}
 	s := reaper.Survivor{PID: a.PID, StartTicks: a.Ticks, Instance: l.marker(a.Worker, a.Gen), Leader: true}
 	if l.groups != nil {
-		if g, err := l.groups.Open(s.Instance); err == nil {
-			s.Cgroup, w.group = g, g
-		}
+		s.Cgroup = l.regroup(w, a.PID)
 	}
 	var err error
 	w.proc, err = l.kernel.Adopt(s, a.Worker, a.Gen)
@@ -308,11 +316,7 @@ func (l *loop) spec(a fleet.Spawn, w *instance) (reaper.Spec, error) {
 	if err := l.writeTasks(a.Worker, owner); err != nil {
 		l.log.Warn("the task file cannot be written; the tasks are in PROCGUARD_TASKS", "worker", a.Worker, "error", err)
 	}
-	env, err := l.environment(a, w, owner)
-	s.Env = env
-	if err == nil {
-		s.Cgroup = l.group(w)
-	}
+	s.Env, err = l.environment(a, w, owner)
 	return s, err
 }
 

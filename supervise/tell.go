@@ -22,6 +22,9 @@ func (l *loop) tell(n *fleet.Note) {
 	}
 	l.write(&e)
 	l.story.add(e, l.evidence(&e))
+	if w := l.instance(e.Worker, e.Gen); w != nil && e.Kind == fleet.NoteWell {
+		w.found = nil // it says nothing about what comes later
+	}
 	if l.bus != nil {
 		_ = l.bus.Publish(string(e.Kind), e) // it queues, or counts what it drops
 	}

@@ -68,6 +68,7 @@ func (l *loop) rewatch() {
 	m := l.cfg.Monitoring
 	l.watch.Reconfigure(probe.Options{Interval: m.Interval, HeartbeatTimeout: m.HeartbeatTimeout, ZombieDetection: m.ZombieDetection,
 		CPUThreshold: m.CPUThreshold, MemoryThreshold: m.MemoryThreshold})
+	l.inquest.pace()
 }
 
 // subject is what is to be watched of an instance.

@@ -56,5 +56,14 @@ hung=$(grep -c -E '(python|shell|go): (waits for a lock|stops itself|spins)' "$o
 done_=$(grep -c 'ten steps done' "$output" || true)
 [ "$hung" -eq 3 ] || fail "$hung workers hung, not 3"
 [ "$done_" -eq 3 ] || fail "$done_ workers finished, not 3"
+judged=$(grep -c -E '\] group (python|shell|go): (python|shell|go) failed: ' "$output" || true)
+[ "$judged" -eq 3 ] || fail "$judged failures, not 3: there was a false alarm"
+
+# What each was doing is in its incident.
+"$procguard" incidents --config procguard.yaml | tee "$work/incidents"
+says() { grep -q -E " $1 .*$2" "$work/incidents" || fail "no incident of $1 says: $2"; }
+says python 'it waits for a lock'
+says shell 'it is stopped'
+says go 'no heartbeat' # that it spins is only seen where it gets a processor
 echo
 echo "PASS: three workers hung, and finished in their second lives"

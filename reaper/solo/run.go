@@ -15,6 +15,7 @@ import (
 
 	"github.com/procguard/procguard/reaper/catch"
 	"github.com/procguard/procguard/reaper/proc"
+	"github.com/procguard/procguard/reaper/trim"
 )
 
 // solo is the one command and all that is done about it. The main thread owns it.
@@ -151,7 +152,7 @@ const settled = 50 * time.Millisecond
 func (s *solo) loop() Result {
 	for trimmed := false; s.m.phase != over; {
 		if !trimmed && s.m.deadline.IsZero() && !s.q.wait(settled) {
-			trim()
+			trim.Pages()
 			trimmed = true
 		}
 		for _, rec := range s.q.take(s.m.deadline) {

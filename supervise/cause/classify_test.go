@@ -165,6 +165,9 @@ var rowsOfFacts = []struct {
 	{"shell reports", exited(139, "/app/run.sh: line 4:  4242 Segmentation fault      (core dumped) python3 train.py"), ChildCrash, "SIGSEGV", "child_crash:139:SIGSEGV", ""},
 	{"shell reports oom", with(exited(137, "/app/run.sh: line 4:  4242 Killed                  python3 train.py"), func(d *Death) { d.Memory.Container = 1 }), OOMContainer, "a process of it", "", SenderOOM},
 	{"lost", Death{Worker: "w", Time: at, Lost: true}, LostStatus, "nobody watched", "lost", ""},
+	{"hang busy among others", with(exited(0, ""), func(d *Death) {
+		d.Hang, d.Look = "no heartbeat for 62 s", &Look{State: "R", CPU: 31, Wchan: "0", Busy: "python3"}
+	}), HangBusy, "CPU 31 %", "", ""},
 	{"hang busy", with(exited(0, ""), func(d *Death) { d.Hang, d.Look = "no heartbeat for 62 s", &Look{State: "R", CPU: 99, Busy: "python3"} }), HangBusy, "CPU 99 %", "", ""},
 	{"hang busy beside the main thread", with(exited(0, ""), func(d *Death) {
 		d.Hang, d.Look = "no heartbeat", &Look{State: "S", CPU: 101, Busy: "pt_nccl", Wchan: "futex_do_wait"}

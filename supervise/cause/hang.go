@@ -48,9 +48,9 @@ func (l *Look) class() (Class, string) {
 		return HangStopped, "it is stopped (SIGSTOP or a debugger)"
 	case l.State == "D":
 		return HangDisk, "it is in the kernel and cannot be interrupted" + l.in()
-	case l.CPU >= busyFrom:
+	case l.CPU >= busyFrom, l.State == "R" && l.CPU > 0 && l.in() == "": // it wants more than it gets
 		return HangBusy, fmt.Sprintf("it computes: CPU %.0f %%%s%s", l.CPU, l.busy(), l.main())
-	case l.State == "R" && l.CPU == 0 && l.Wchan == "":
+	case l.State == "R" && l.in() == "":
 		return HangBusy, "it is running"
 	case hasAny(at, "futex"):
 		return HangLock, "it waits for a lock or another thread" + l.in()

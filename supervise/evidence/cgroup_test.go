@@ -263,3 +263,36 @@ func BenchmarkReadOne(b *testing.B) {
 		}
 	}
 }
+
+// Under v2 a group without the memory controller, as the one that ProcGuard makes for each
+// worker, has no counters of its own: its memory is counted above it.
+func TestMemoryIsCountedAbove(t *testing.T) {
+	w := v2(t)
+	w.write("proc/30/cgroup", "0::/procguard-x/inner\n")
+	w.write("proc/30/limits", limitsCPU)
+	w.write("sys/fs/cgroup/procguard-x/inner/cgroup.procs", "30\n")
+	m := NewMeter(w.root)
+	b := m.Start(30)
+	w.write("sys/fs/cgroup/memory.events", events(1, 4))
+	g := b.Growth(time.Now().Add(time.Hour))
+	if !g.Memory.Known || !g.Memory.Shared || g.Memory.Container != 1 {
+		t.Errorf("memory is %+v", g.Memory)
+	}
+}
+
+// What all die of at once is read once, and never before they died.
+func TestReadingIsShared(t *testing.T) {
+	w := v2(t)
+	m := NewMeter(w.root)
+	b := m.Start(10)
+	m.Renew()
+	died := time.Now()
+	w.write("sys/fs/cgroup/memory.events", events(0, 4))
+	if g := b.Growth(died); g.Memory.Container != 1 {
+		t.Errorf("a reading from before the death was used: %+v", g.Memory)
+	}
+	w.write("sys/fs/cgroup/memory.events", events(0, 9))
+	if g := b.Growth(died); g.Memory.Container != 1 {
+		t.Errorf("it was read again: %+v", g.Memory)
+	}
+}

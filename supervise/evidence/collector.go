@@ -73,7 +73,7 @@ func New(o Options) *Collector {
 // Subject is a living worker.
 type Subject struct {
 	Worker   string
-	Incident uint64
+	Incident string // the directory that {incident} stands for
 	PID      int
 	Extra    []int // processes of it that are not its descendants any more
 	// Dump is a command that prints what the worker is doing; {pid}, {worker} and

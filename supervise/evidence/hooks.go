@@ -45,7 +45,7 @@ func (c *Collector) dump(ctx context.Context, r *Result, s Subject) {
 }
 
 func substitute(s Subject) []string {
-	with := strings.NewReplacer("{pid}", strconv.Itoa(s.PID), "{worker}", s.Worker, "{incident}", strconv.FormatUint(s.Incident, 10))
+	with := strings.NewReplacer("{pid}", strconv.Itoa(s.PID), "{worker}", s.Worker, "{incident}", s.Incident)
 	out := make([]string, len(s.Dump))
 	for i, a := range s.Dump {
 		out[i] = with.Replace(a)

@@ -174,8 +174,8 @@ func TestDump(t *testing.T) {
 		got = argv
 		return []byte("Thread 1: train"), []byte("warning"), errors.New("exit code 1")
 	}})
-	r := c.Live(within(t, 5*time.Second), Subject{Worker: "w0", Incident: 7, PID: 42, Dump: []string{"py-spy", "dump", "--pid", "{pid}", "-o", "{worker}-{incident}"}})
-	if !slices.Equal(got, []string{"py-spy", "dump", "--pid", "42", "-o", "w0-7"}) {
+	r := c.Live(within(t, 5*time.Second), Subject{Worker: "w0", Incident: "incidents/000007", PID: 42, Dump: []string{"py-spy", "dump", "--pid", "{pid}", "-o", "{incident}/{worker}.svg"}})
+	if !slices.Equal(got, []string{"py-spy", "dump", "--pid", "42", "-o", "incidents/000007/w0.svg"}) {
 		t.Errorf("argv %q", got)
 	}
 	if d := r.file("dump"); !strings.Contains(d, "$ py-spy dump --pid 42") || !strings.Contains(d, "Thread 1") || !strings.Contains(d, "warning") || !strings.Contains(d, "exit code 1") {

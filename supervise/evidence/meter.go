@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/procguard/procguard/state/journal/incident"
@@ -22,6 +23,17 @@ type Meter struct {
 	mu      sync.Mutex
 	recent  history
 	workers map[*Baseline]bool // those with a cgroup of their own, of any controller
+
+	// newest is shared by all that start or die at the same time.
+	newest atomic.Pointer[full]
+	once   sync.Mutex // one reads, those who wait for it take what it has read
+}
+
+// full is a reading with levels.
+type full struct {
+	at time.Time // before anything was read
+	reading
+	psi sync.Map // pressure by folder: map[string]float64
 }
 
 // NewMeter finds the cgroups below root, "" for the real ones.
@@ -65,6 +77,40 @@ type reading struct {
 func (m *Meter) read() reading {
 	return reading{m.box.events(), value(keyed(m.root+"/proc/vmstat"), "oom_kill")}
 }
+
+// Renew reads the container's counters, for all whose ends were seen before. Growth then
+// reads what is the worker's own alone.
+func (m *Meter) Renew() { m.since(time.Now()) }
+
+// since is a reading that was begun at that time or later: the kernel counts before it kills.
+func (m *Meter) since(at time.Time) *full {
+	if f := m.newest.Load(); f != nil && !f.at.Before(at) {
+		return f
+	}
+	m.once.Lock()
+	defer m.once.Unlock()
+	if f := m.newest.Load(); f != nil && !f.at.Before(at) {
+		return f
+	}
+	f := &full{at: time.Now()}
+	f.reading = reading{m.box.all(), value(keyed(m.root+"/proc/vmstat"), "oom_kill")}
+	m.newest.Store(f)
+	return f
+}
+
+// pressure of a folder, read once with each reading.
+func (f *full) pressure(m *Meter, dir string) map[string]float64 {
+	if p, ok := f.psi.Load(dir); ok {
+		return p.(map[string]float64)
+	}
+	p := m.pressure(dir)
+	f.psi.Store(dir, p)
+	return p
+}
+
+// recently is how old the reading may be that a worker starts with: what happens in so short
+// a time before its start is held to be after it.
+const recently = 20 * time.Millisecond
 
 // history keeps the two newest readings that are at least settle apart, so that
 // there is always one from shortly before a death.
@@ -131,8 +177,8 @@ type Baseline struct {
 // cannot be read is unknown later. Close it when the worker is gone.
 func (m *Meter) Start(pid int) *Baseline {
 	proc := (&Collector{root: m.root}).proc
-	b := &Baseline{m: m, own: m.place(readPaths(proc(pid, "cgroup")))}
-	b.box = m.read()
+	b := &Baseline{m: m, own: m.counted(m.place(readPaths(proc(pid, "cgroup"))))}
+	b.box = m.since(time.Now().Add(-recently)).reading
 	b.shared = b.own.of("memory") == m.box.of("memory") || len(b.own) == 0
 	b.alone = len(b.own) > 0 && !maps.Equal(b.own, m.box)
 	b.start = b.box.counters
@@ -198,8 +244,8 @@ func (b *Baseline) Growth(at time.Time) Growth {
 	if b == nil {
 		return Growth{}
 	}
-	box := reading{b.m.box.all(), value(keyed(b.m.root+"/proc/vmstat"), "oom_kill")}
-	own := box.counters
+	now := b.m.since(at)
+	box, own := now.reading, now.counters
 	if b.alone {
 		own = b.own.all()
 	}
@@ -211,7 +257,7 @@ func (b *Baseline) Growth(at time.Time) Growth {
 	b.mu.Unlock()
 	// A worker that started after the reading cannot have died of what was before.
 	boxBefore.counters, boxBefore.host = later(boxBefore.counters, b.box.counters), max(boxBefore.host, b.box.host)
-	g := Growth{CPUHard: b.cpuHard, Cgroup: b.describe(box, own)}
+	g := Growth{CPUHard: b.cpuHard, Cgroup: b.describe(now, own)}
 	g.Memory = b.memory(boxBefore.counters, grown(boxBefore.host, box.host), box, ownBefore, own)
 	limits := own
 	if limits.pidsMax <= 0 {
@@ -257,8 +303,8 @@ func (b *Baseline) memory(boxBefore counters, host int64, box reading, ownBefore
 	return m
 }
 
-func (b *Baseline) describe(box reading, own counters) *incident.Cgroup {
-	c := &incident.Cgroup{Version: 2, Shared: b.shared, HostOOM: grown(b.box.host, box.host), Pressure: b.m.pressure(b.own.of("memory"))}
+func (b *Baseline) describe(box *full, own counters) *incident.Cgroup {
+	c := &incident.Cgroup{Version: 2, Shared: b.shared, HostOOM: grown(b.box.host, box.host), Pressure: box.pressure(b.m, b.own.of("memory"))}
 	if _, v1 := b.m.box["memory"]; v1 {
 		c.Version = 1
 	}

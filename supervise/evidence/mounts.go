@@ -104,6 +104,21 @@ func (m *Meter) place(paths map[string]string) place {
 	return out
 }
 
+// counted is where the kernel counts the memory of a place: under v2 a cgroup without the
+// controller, as ProcGuard makes one for each worker, is part of the next one above that has it.
+func (m *Meter) counted(p place) place {
+	box, ok := m.box[""]
+	dir, unified := p[""]
+	if _, v1 := m.mounts["memory"]; v1 || !ok || !unified || !exists(box+"/memory.events") {
+		return p
+	}
+	for strings.HasPrefix(dir, box+"/") && !exists(dir+"/memory.events") {
+		dir = path.Dir(dir)
+	}
+	p[""] = dir
+	return p
+}
+
 // container is the outermost cgroup that is still the container's: the mount
 // itself where a runtime has mounted the container's own cgroup there, else, on a
 // bare machine, the one that ProcGuard is in.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -45,17 +46,31 @@ func (p process) ended() bool {
 	return len(tasks) < 2
 }
 
-// String is for people: "pid 12 (python3 train.py), state D".
+// String is for people: "pid 12 (python3 train.py), state D". It goes into logs and
+// incidents: arguments behind the program's name may hold secrets.
 func (p process) String() string {
 	what := p.comm
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid)); err == nil && len(b) > 0 {
-		what = string(bytes.ReplaceAll(bytes.Trim(b, "\x00"), []byte{0}, []byte{' '}))
+		what = program(strings.Split(string(bytes.Trim(b, "\x00")), "\x00"))
 	}
 	if len(what) > 200 {
 		what = what[:200] + "…"
 	}
 	return fmt.Sprintf("pid %d (%s), state %c", p.pid, what, p.state)
 }
+
+// program is what runs: the first argument, and the script or module that it runs.
+func program(args []string) string {
+	switch {
+	case len(args) > 1 && scripts[path.Ext(args[1])]:
+		return args[0] + " " + args[1]
+	case len(args) > 2 && args[1] == "-m":
+		return args[0] + " -m " + args[2]
+	}
+	return args[0]
+}
+
+var scripts = map[string]bool{".py": true, ".sh": true, ".pl": true, ".rb": true, ".js": true}
 
 // alive is the living process that p is, if it is.
 func (p Process) alive() (process, bool) {

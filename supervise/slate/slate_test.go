@@ -74,7 +74,7 @@ func TestNothingToDo(t *testing.T) {
 func TestLivingDescendant(t *testing.T) {
 	cmd, p := start(t, "echo up; sleep 1000; :")
 	r := Clean(context.Background(), Plan{Dead: []Process{p}, Patience: short})
-	expect(t, r.Unclean, fmt.Sprintf("still alive: pid %d (/bin/sh -c", p.PID), "state S")
+	expect(t, r.Unclean, fmt.Sprintf("still alive: pid %d (/bin/sh)", p.PID), "state S")
 	// Somebody else with that pid is not the dead one.
 	r = Clean(context.Background(), Plan{Dead: []Process{{p.PID, p.Ticks - 1}}, Patience: short})
 	expect(t, r.Unclean)
@@ -277,5 +277,18 @@ func TestEndsWithItsContext(t *testing.T) {
 	expect(t, r.Unclean, "nvidia-smi failed")
 	if took := time.Since(began); took > smiLimit {
 		t.Errorf("took %v", took)
+	}
+}
+
+func TestArgumentsAreNotShown(t *testing.T) {
+	for want, args := range map[string][]string{
+		"python3 train.py":   {"python3", "train.py", "--token", "s3cret"},
+		"python3 -m package": {"python3", "-m", "package", "s3cret"},
+		"/bin/sh":            {"/bin/sh", "-c", "TOKEN=s3cret exec x"},
+		"":                   {""},
+	} {
+		if got := program(args); got != want {
+			t.Errorf("%q is shown as %q", args, got)
+		}
 	}
 }

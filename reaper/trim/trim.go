@@ -1,4 +1,5 @@
-package solo
+// Package trim gives back memory that was only needed to start.
+package trim
 
 import (
 	"unsafe"
@@ -6,11 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trim gives back the pages of the program's file that were only needed to start. They
-// stay in the page cache, and what is used again is mapped again; but an init that
-// waits for weeks then counts with what it uses, not with the start-up code of a
-// whole supervisor.
-func trim() {
+// Pages gives back the pages of the program's file that were only needed to start. They
+// stay in the page cache, and what is used again is mapped again; but a program that
+// waits for weeks then counts with what it uses, not with the code of its start.
+func Pages() {
 	aux, err := unix.Auxv()
 	if err != nil {
 		return
