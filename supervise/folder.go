@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -131,19 +130,4 @@ func lastLines(data []byte) []string {
 	}
 	lines := strings.Split(strings.ToValidUTF8(string(data), "\uFFFD"), "\n")
 	return slices.Clone(lines[max(0, len(lines)-tailLines):])
-}
-
-// errorMessage is the first line of the message in a torch error.json, "" if
-// there is none.
-func errorMessage(data []byte) string {
-	var f struct {
-		Message struct {
-			Message string `json:"message"`
-		} `json:"message"`
-	}
-	if json.Unmarshal(data, &f) != nil {
-		return ""
-	}
-	first, _, _ := strings.Cut(f.Message.Message, "\n")
-	return first[:min(len(first), 300)]
 }

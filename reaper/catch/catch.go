@@ -15,8 +15,9 @@ func syscall6(number, a, b, c, d, e, f uintptr) uintptr
 // What the handler reads, and missed, which it writes. Index and bit of a signal are its
 // number, and its number less one.
 var (
-	into   int32       // write end of the queue, non-blocking
-	self   int32       // our pid
+	into int32 // write end of the queue, non-blocking
+	self int32 // our pid
+	//lint:ignore U1000 the handler reads it
 	reader int32       // the thread that signals are for
 	faults uint64      // signals that are about us if the kernel sends them
 	strays uint64      // what other threads block once a signal went to them
