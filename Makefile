@@ -15,7 +15,7 @@ build: ## the static binary ./procguard (ZeroMQ and CURVE inside)
 
 .PHONY: test
 test: build ## gofmt, vet and all tests under the race detector; names what was skipped
-	@build/setup.sh python jq tools peers
+	@build/setup.sh python jq tools peers zmq-python
 	@build/test.sh
 
 .PHONY: cover

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh NEED...: makes sure that what a target needs is there: python, jq, tools, torch, docker, podman, peers or root.
+# setup.sh NEED...: makes sure that what a target needs is there: python, jq, tools, torch, docker, podman, peers,
+# zmq-python or root.
 # Packages are installed where that is possible. What is still missing ends the target with a hint, unless only some
 # tests need it: those are skipped.
 set -euo pipefail
@@ -30,6 +31,19 @@ need_torch() {
 	if installed python3-torch && installed python3-sklearn; then return; fi
 	if "${PYTHON:-python3}" -c 'import torch, sklearn' 2>/dev/null; then return; fi
 	need_packages python3 python3-torch python3-sklearn
+}
+
+# For examples/zmq-python. Without it its test is skipped.
+need_zmq-python() {
+	local p
+	for p in "${PYTHON:-python3}" /usr/bin/python3; do
+		if "$p" -c 'import zmq' 2>/dev/null; then return; fi
+	done
+	if [ "$(id -u)" = 0 ] && command -v dpkg-query >/dev/null; then
+		need_packages python3 python3-zmq
+	else
+		say "pyzmq cannot be installed here: the test that needs it is skipped"
+	fi
 }
 
 need_docker() {
@@ -63,6 +77,6 @@ need_peers() {
 need_root() { [ "$(id -u)" = 0 ] || die "go on without root" "sudo make ..."; }
 
 for need; do
-	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq tools torch docker podman peers root"
+	declare -F "need_$need" >/dev/null || die "set up '$need'" "one of: python jq tools torch docker podman peers zmq-python root"
 	"need_$need"
 done

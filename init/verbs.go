@@ -47,7 +47,7 @@ healthy ones, and restarts.
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` (default: $PROCGUARD_CONFIG, ./procguard.yaml, /etc/procguard/procguard.yaml)")
 	root.Flags().BoolVar(&fresh, "fresh", false, "start the job over: forget budgets, tasks and exclusions of earlier runs")
 	addPlainFlags(root)
-	root.AddCommand(checkCommand(code, &file), statusCommand(code, &file), incidentsCommand(code, &file), schemaCommand(), versionCommand())
+	root.AddCommand(checkCommand(code, &file), statusCommand(code, &file), incidentsCommand(code, &file), schemaCommand(), keygenCommand(code), versionCommand())
 	return root
 }
 

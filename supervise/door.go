@@ -11,6 +11,7 @@ import (
 	"github.com/procguard/procguard/state"
 	"github.com/procguard/procguard/state/journal/incident"
 	"github.com/procguard/procguard/supervise/bus"
+	"github.com/procguard/procguard/supervise/bus/curve"
 	"github.com/procguard/procguard/supervise/bus/mock"
 	"github.com/procguard/procguard/supervise/bus/zmq"
 	"github.com/procguard/procguard/supervise/config"
@@ -66,7 +67,11 @@ func (l *loop) degrade(why string) {
 
 func (l *loop) openBus() (err error) {
 	c := l.cfg.Communication
-	opt := bus.Options{Host: c.AdapterConfig.Host, PortBase: c.AdapterConfig.PortBase, Timeout: c.AdapterConfig.Timeout, Insecure: c.AdapterConfig.Insecure}
+	a := c.AdapterConfig
+	opt := bus.Options{Host: a.Host, PortBase: a.PortBase, Timeout: a.Timeout, Insecure: a.Insecure, Report: l.turnedAway}
+	if opt.Keys, err = ring(a.Keys); err != nil {
+		return err
+	}
 	if c.AdapterType == "zmq" {
 		l.bus, err = zmq.New(opt, l.g.serve)
 	} else {
@@ -76,6 +81,42 @@ func (l *loop) openBus() (err error) {
 		l.endpoint = l.bus.Endpoints().Requests
 	}
 	return err
+}
+
+// turnedAway logs a peer that the bus did not let in. It is called by the bus's own goroutines.
+func (l *loop) turnedAway(r bus.Refusal) {
+	args := []any{"address", r.Addr, "why", r.Why}
+	if r.Name != "" {
+		args = append(args, "key", r.Name)
+	}
+	l.log.Warn("the bus turned a peer away", args...)
+}
+
+// ring reads the keys that the configuration names; nil where it names none.
+func ring(k config.BusKeys) (*curve.Ring, error) {
+	if k.Secret.IsZero() {
+		return nil, nil
+	}
+	text, err := curve.Load(k.Secret.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("keys.secret: %w", err)
+	}
+	r := &curve.Ring{Allow: map[string]curve.Grant{}}
+	if r.Secret, err = curve.Parse(text); err != nil {
+		return nil, fmt.Errorf("keys.secret: %w", err)
+	}
+	for name, g := range k.Allow {
+		key, err := curve.Load(g.Key)
+		if err != nil {
+			return nil, fmt.Errorf("keys.allow.%s: %w", name, err)
+		}
+		grant := curve.Grant{Key: key}
+		for _, right := range g.May {
+			grant.May = append(grant.May, curve.Right(right))
+		}
+		r.Allow[name] = grant
+	}
+	return r, r.Check()
 }
 
 // serve answers a request from the bus, in the words of the original.

@@ -51,6 +51,7 @@ func (l *loop) environment(a fleet.Spawn, w *instance, owner *account.Account) (
 		env.set("PROCGUARD_ZMQ", l.endpoint)
 	}
 	l.notifySocket(&env, a.Worker, w)
+	l.fileTimer(&env, a.Worker, w)
 	if a.Rank != nil {
 		if err := l.torch(&env, a, w.cfg); err != nil {
 			return nil, err
@@ -75,6 +76,21 @@ func (l *loop) notifySocket(env *environ, worker string, w *instance) {
 	if t := w.cfg.HeartbeatTimeout; t != nil && *t > 0 {
 		env.set("WATCHDOG_USEC", strconv.FormatInt(t.Microseconds(), 10))
 	}
+}
+
+// fileTimer gives a worker the FIFO that torch's FileTimerClient looks for.
+func (l *loop) fileTimer(env *environ, worker string, w *instance) {
+	if !w.cfg.FileTimer || l.scratch == "" {
+		return
+	}
+	path := l.timerPath(worker)
+	if err := l.watch.OpenTimer(worker, path); err != nil {
+		l.log.Warn("no timer FIFO for a worker", "worker", worker, "error", err)
+		return
+	}
+	w.timer = path
+	env.set("TORCHELASTIC_ENABLE_FILE_TIMER", "1")
+	env.set("TORCHELASTIC_TIMER_FILE", path)
 }
 
 // torch adds what torchrun gives its workers, so that a plain DDP script runs

@@ -87,6 +87,7 @@ type instance struct {
 	marker string
 	says   string           // its newest STATUS=
 	notify bool             // it has a NOTIFY_SOCKET
+	timer  string           // the FIFO of its timers, "" if it has none
 	owner  *account.Account // nil: ours
 	group  *cgroup.Group    // nil if it has none of its own
 	rank   int              // -1 if it has none

@@ -30,6 +30,7 @@ func (l *loop) scratchPath(worker, kind string) string {
 func (l *loop) tasksPath(worker string) string { return l.scratchPath(worker, "tasks.json") }
 func (l *loop) beatPath(worker string) string  { return l.workersPath(worker, "heartbeat") }
 func (l *loop) errorPath(worker string) string { return l.workersPath(worker, "error.json") }
+func (l *loop) timerPath(worker string) string { return l.workersPath(worker, "timer") }
 
 // workersPath is for files that the worker writes.
 func (l *loop) workersPath(worker, kind string) string {

@@ -27,6 +27,9 @@ import (
 func TestStagedWorkers(t *testing.T) {
 	py := realPython()
 	for _, c := range staged.All() {
+		if c.Needed(staged.Container) {
+			continue // init/e2e has a real one to fill
+		}
 		t.Run(c.Name, func(t *testing.T) {
 			p := &play{t: t, c: c, dir: t.TempDir(), python: py}
 			p.need()
@@ -69,7 +72,6 @@ func (p *play) need() {
 	skip(staged.AMD64, runtime.GOARCH != "amd64", "this is "+runtime.GOARCH)
 	skip(staged.Core, len(pattern) == 0 || pattern[0] == '|', "core_pattern is "+string(pattern))
 	skip(staged.Linked, !bytes.Contains(elf, []byte("libc.so.6")), "/bin/true is linked otherwise")
-	skip(staged.Container, true, "a container to fill; init/e2e has one")
 	for n, controller := range map[staged.Need]string{staged.Memory: "memory", staged.Pids: "pids"} {
 		if p.c.Needed(n) {
 			p.group = limited(p.t, controller, p.c.Name, p.c.Limit)

@@ -75,7 +75,7 @@ func (l *loop) rewatch() {
 func (l *loop) subject(id string, w *instance, adopted bool) probe.Subject {
 	s := probe.Subject{Worker: id, Gen: w.gen, PID: w.proc.PID, Instance: w.marker, Restored: adopted,
 		HealthURL: w.cfg.HealthCheckURL, HealthBody: w.cfg.HealthCheckBody, HeartbeatTimeout: l.cfg.Monitoring.HeartbeatTimeout,
-		Notify: w.notify, ProgressFile: w.cfg.ProgressFile, LogSilence: w.cfg.LogSilence,
+		Notify: w.notify, ProgressFile: w.cfg.ProgressFile, FileTimer: w.timer, LogSilence: w.cfg.LogSilence,
 		MaxMemory: memoryLimit(w.cfg.MaxMemory), MaxCPU: w.cfg.MaxCPU, CPUWindow: w.cfg.MaxCPUWindow}
 	if w.cfg.HeartbeatTimeout != nil {
 		s.HeartbeatTimeout = *w.cfg.HeartbeatTimeout

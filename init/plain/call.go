@@ -66,7 +66,7 @@ func isUnknown(err error) bool {
 // IsVerb says whether word, in the first place, is for the rest of the program.
 func IsVerb(word string) bool {
 	switch word {
-	case "check", "status", "incidents", "version", "schema", "help", "completion", "__complete", "__completeNoDesc":
+	case "check", "status", "incidents", "version", "schema", "keygen", "help", "completion", "__complete", "__completeNoDesc":
 		return true
 	}
 	return false

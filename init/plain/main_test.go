@@ -99,7 +99,6 @@ func TestUser(t *testing.T) {
 
 // TestListenPID: the number is the command's where it was ours, as catatonit has it.
 func TestListenPID(t *testing.T) {
-	t.Skip("solo does not carry out Options.ListenPID yet")
 	for _, name := range []string{"catatonit", "procguard"} {
 		ours := binary(t, name)
 		for set, same := range map[string]bool{"$$": true, "7": false} {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/procguard/procguard/supervise/bus/curve"
 )
 
 // Bus is a running adapter. All methods may be called by several goroutines at once.
@@ -41,6 +43,8 @@ type Stats struct {
 	Expired   uint64 // the handler did not return in time
 	Published uint64 // events given to the adapter
 	Dropped   uint64 // events lost because the queue was full
+	Forbidden uint64 // requests for which the peer's key has no right
+	Refused   uint64 // connections turned away: unknown key, no right, or no CURVE
 }
 
 var (
@@ -56,6 +60,17 @@ type Options struct {
 	PortBase int           // requests; events go to the port after it. 0: any two free ports
 	Timeout  time.Duration // for an answer, and for sending it
 	Insecure bool          // accept a Host that others can reach, with no keys
+	Keys     *curve.Ring   // whom to let in, and for what; nil: whoever can reach Host
+	// Report is told of peers that were turned away: a bounded number of times, and never twice the same. It must
+	// not wait. nil: nobody is told.
+	Report func(Refusal)
+}
+
+// Refusal is a peer that was turned away.
+type Refusal struct {
+	Addr string // of the peer, as far as it is known
+	Name string // of its key, as far as it is known
+	Why  string
 }
 
 // Check says what is wrong with the options, or nil. Without keys anyone who reaches the port can stop workers, so
@@ -69,13 +84,16 @@ func (o Options) Check() error {
 		return fmt.Errorf("port_base %d is not in 0..65534 (the port after it is used too)", o.PortBase)
 	case o.Timeout <= 0:
 		return fmt.Errorf("timeout %v is not positive", o.Timeout)
-	case !o.Insecure && !loopback(o.Host):
-		return fmt.Errorf("host %q can be reached by others and there are no keys: use 127.0.0.1, or set insecure: true", o.Host)
+	case o.Keys != nil:
+		return o.Keys.Check()
+	case !o.Insecure && !Loopback(o.Host):
+		return fmt.Errorf("host %q can be reached by others and there are no keys: use 127.0.0.1, give keys, or set insecure: true", o.Host)
 	}
 	return nil
 }
 
-func loopback(host string) bool {
+// Loopback tells whether a host is this machine alone, whatever the network does.
+func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}

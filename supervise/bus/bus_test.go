@@ -3,11 +3,15 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/procguard/procguard/supervise/bus/curve"
 )
 
 func TestOptionsCheck(t *testing.T) {
@@ -29,6 +33,8 @@ func TestOptionsCheck(t *testing.T) {
 		{"IPv6 wildcard", func(o *Options) { o.Host = "::" }, "no keys"},
 		{"a name", func(o *Options) { o.Host = "trainer-0" }, "no keys"},
 		{"a name that pretends", func(o *Options) { o.Host = "127.0.0.1.example.org" }, "no keys"},
+		{"all interfaces, keys", func(o *Options) { o.Host, o.Keys = "0.0.0.0", ring(t) }, ""},
+		{"keys that are none", func(o *Options) { o.Keys = &curve.Ring{} }, "secret key"},
 		{"no host", func(o *Options) { o.Host = "" }, "host is empty"},
 		{"no room for the second port", func(o *Options) { o.PortBase = 65535 }, "port_base"},
 		{"negative port", func(o *Options) { o.PortBase = -1 }, "port_base"},
@@ -42,6 +48,15 @@ func TestOptionsCheck(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
+}
+
+func ring(t *testing.T) *curve.Ring {
+	t.Helper()
+	secret, _, err := curve.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &curve.Ring{Secret: secret}
 }
 
 func TestDecodeAcceptsTheSeedsShape(t *testing.T) {
@@ -123,5 +138,48 @@ func TestClosedResponderRefuses(t *testing.T) {
 	r.Close()
 	if now := r.Accept([]byte(`{"command":"x"}`), func([]byte) { t.Error("served") }); now == nil {
 		t.Error("accepted after Close")
+	}
+}
+
+// Rights are asked before the handler is, and a refused request takes no slot.
+func TestPermit(t *testing.T) {
+	got := make(chan Request, 1)
+	r := NewResponder(func(_ context.Context, q Request) Response { got <- q; return Response{} }, time.Second)
+	defer r.Close()
+	r.Permit = func(name, command string) error {
+		if name == "tool" && command == "status" {
+			return nil
+		}
+		return errors.New("no right")
+	}
+	reply := func([]byte) {}
+	if now := r.AcceptFrom("tool", []byte(`{"command":"stop"}`), reply); !strings.Contains(string(now), "no right") {
+		t.Errorf("stop: %s", now)
+	}
+	if now := r.Accept([]byte(`{"command":"status"}`), reply); !strings.Contains(string(now), "no right") {
+		t.Errorf("nobody: %s", now)
+	}
+	if now := r.AcceptFrom("tool", []byte(`{"command":"status"}`), reply); now != nil {
+		t.Errorf("status: %s", now)
+	}
+	if q := <-got; q.From != "tool" {
+		t.Errorf("request %+v", q)
+	}
+	if st := r.Stats(); st.Forbidden != 2 || st.Requests != 1 {
+		t.Errorf("counted %+v", st)
+	}
+}
+
+func TestRefusalsAreBounded(t *testing.T) {
+	var told []Refusal
+	r := Refusals{Report: func(r Refusal) { told = append(told, r) }}
+	for i := range 3000 {
+		r.Add(Refusal{Addr: fmt.Sprint(i / 2), Why: "x"})
+	}
+	if len(told) != maxTold || told[0] == told[1] {
+		t.Errorf("%d were reported", len(told))
+	}
+	if r.Count() != 3000 {
+		t.Errorf("counted %d", r.Count())
 	}
 }

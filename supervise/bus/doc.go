@@ -3,7 +3,8 @@
 //
 // It owns the wire format and its rules, shared by every adapter: [Decode], [Options.Check] and the [Responder].
 // The adapters are bus/mock (in process, the default) and bus/zmq (ZeroMQ over TCP). One conformance test, in
-// bus/bustest, runs against both.
+// bus/bustest, runs against both. Package bus/curve has the keys and rights, and package bus/link carries messages
+// between ProcGuards, over carriers that both adapters have.
 //
 // A request is a JSON object {"command", "worker_id", "kwargs"} and gets exactly one answer,
 // {"worker_id", "status", "timestamp"}; a request that cannot be served is answered with status "error" and an
@@ -18,6 +19,7 @@
 //     are limited, and what is refused is counted in [Stats].
 //   - [Bus.Publish] never blocks. A subscriber that is too slow, and a queue that is full, lose events, and the queue's
 //     losses are counted.
+//   - With Options.Keys a request reaches the handler only if the peer's key has the right to it.
 //   - [Bus.Close] returns after the last handler did, and leaves no goroutine behind.
 //
 // The caller owes a [Handler] that may be called by several goroutines at once and returns soon after its context ends.

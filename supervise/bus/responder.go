@@ -14,6 +14,9 @@ const MaxInFlight = 64
 // Responder turns request frames into answer frames. It is the part of every adapter that has no sockets in it, so
 // that all adapters mean the same.
 type Responder struct {
+	// Permit says whether the holder of a key may give a command; nil: everyone may. It is set before the first Accept.
+	Permit func(name, command string) error
+
 	handler Handler
 	timeout time.Duration
 	slots   chan struct{} // one token per request in progress
@@ -24,7 +27,7 @@ type Responder struct {
 	closed  bool
 	running sync.WaitGroup
 
-	requests, malformed, busy, expired, published, dropped atomic.Uint64
+	requests, malformed, busy, expired, published, dropped, forbidden atomic.Uint64
 }
 
 // NewResponder returns a Responder that calls h.
@@ -36,9 +39,21 @@ func NewResponder(h Handler, timeout time.Duration) *Responder {
 // Accept takes one frame. If it can be answered at once (it is malformed, or there is no room) the answer is returned;
 // otherwise nil is returned and reply is called once, from another goroutine, within the timeout.
 func (r *Responder) Accept(frame []byte, reply func([]byte)) []byte {
+	return r.AcceptFrom("", frame, reply)
+}
+
+// AcceptFrom is Accept for a frame that came with the key of that name.
+func (r *Responder) AcceptFrom(name string, frame []byte, reply func([]byte)) []byte {
 	req, err := Decode(frame)
 	if err != nil {
 		return r.Malformed(err.Error())
+	}
+	req.From = name
+	if r.Permit != nil {
+		if err := r.Permit(name, req.Command); err != nil {
+			r.forbidden.Add(1)
+			return failure(req, err.Error())
+		}
 	}
 	if !r.begin() {
 		r.busy.Add(1)
@@ -112,7 +127,7 @@ func (r *Responder) CountDropped() { r.dropped.Add(1) }
 func (r *Responder) Stats() Stats {
 	return Stats{
 		Requests: r.requests.Load(), Malformed: r.malformed.Load(), Busy: r.busy.Load(),
-		Expired: r.expired.Load(), Published: r.published.Load(), Dropped: r.dropped.Load(),
+		Expired: r.expired.Load(), Published: r.published.Load(), Dropped: r.dropped.Load(), Forbidden: r.forbidden.Load(),
 	}
 }
 

@@ -24,6 +24,7 @@ type Request struct {
 	Command  string         `json:"command"`
 	WorkerID string         `json:"worker_id"`
 	Kwargs   map[string]any `json:"kwargs"`
+	From     string         `json:"-"` // the name of the key that it came with; empty where there are no keys
 }
 
 // Response is the answer to a Request.

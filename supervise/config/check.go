@@ -79,8 +79,8 @@ func readyChecks(r *Ready) (given []string) {
 // checkAdapter refuses a bus that strangers could command.
 func checkAdapter(d *decoder, c cursor, comm *Communication) {
 	a := comm.AdapterConfig
-	if comm.AdapterType == "zmq" && !a.Insecure && !isLoopback(a.Host) {
-		d.fail(c, "use 127.0.0.1, or say `insecure: true` where the network is trusted",
+	if comm.AdapterType == "zmq" && !a.Insecure && a.Keys.Secret.IsZero() && !isLoopback(a.Host) {
+		d.fail(c, "use 127.0.0.1, give `keys`, or say `insecure: true` where the network is trusted",
 			"adapter_config.host %q can be reached from other machines, and there are no keys", clip(a.Host))
 	}
 }

@@ -62,6 +62,7 @@ type AdapterConfig struct {
 	PortBase int
 	Timeout  time.Duration
 	Insecure bool
+	Keys     BusKeys
 }
 
 // Logging is ProcGuard's own log, not that of its workers.

@@ -23,7 +23,9 @@ var table = sync.OnceValue(func() *tables {
 	backoff, stop, ready := backoffSection(), stopSection(), readySection()
 	patterns, clean := logPatternSection(), cleanSection()
 	worker := workerSection(task, backoff, stop, ready, lifeKeys(patterns, clean))
-	monitoring, recovery, adapter := monitoringSection(), recoverySection(), adapterSection()
+	grant := grantSection()
+	busKeys := busKeysSection(grant)
+	monitoring, recovery, adapter := monitoringSection(), recoverySection(), adapterSection(busKeys)
 	communication := communicationSection(adapter)
 	logging, logs, state, control := loggingSection(), logsSection("logs"), stateSection(), controlSection()
 	root := &section[fileSpec]{open: true,
@@ -42,7 +44,7 @@ var table = sync.OnceValue(func() *tables {
 			{name: "control", kind: control, effect: "The door for `procguard status` and the other verbs.", at: func(f *fileSpec) any { return &f.Control }},
 		}}
 	return &tables{root, worker, []*sectionInfo{root.info(), worker.info(), backoff.info(), stop.info(), ready.info(), patterns.info(), clean.info(), task.info(),
-		monitoring.info(), recovery.info(), communication.info(), adapter.info(), logging.info(), logs.info(), state.info(), control.info()}}
+		monitoring.info(), recovery.info(), communication.info(), adapter.info(), busKeys.info(), grant.info(), logging.info(), logs.info(), state.info(), control.info()}}
 })
 
 func taskSection() *section[taskSpec] {
@@ -85,12 +87,13 @@ func communicationSection(adapter *section[AdapterConfig]) *section[Communicatio
 	}}
 }
 
-func adapterSection() *section[AdapterConfig] {
-	return &section[AdapterConfig]{name: "communication.adapter_config", later: []string{"node", "coordinator", "lease", "keys"}, keys: []key[AdapterConfig]{
+func adapterSection(keys *section[BusKeys]) *section[AdapterConfig] {
+	return &section[AdapterConfig]{name: "communication.adapter_config", later: []string{"node", "coordinator", "lease"}, keys: []key[AdapterConfig]{
 		{name: "host", kind: someText, def: "127.0.0.1", effect: "Address to listen on.", example: "localhost", at: func(a *AdapterConfig) any { return &a.Host }},
 		{name: "port_base", kind: integer(1, 65534), def: "5550", effect: "First of the ports used.", example: "6000", at: func(a *AdapterConfig) any { return &a.PortBase }},
 		{name: "timeout", kind: duration(time.Millisecond, time.Millisecond), def: "1000", effect: "Time for a reply. A bare number is in milliseconds, here only.", example: "2s", at: func(a *AdapterConfig) any { return &a.Timeout }},
 		{name: "insecure", kind: boolean, def: "false", effect: "Allow a `host` that other machines can reach, without keys.", example: "true", at: func(a *AdapterConfig) any { return &a.Insecure }},
+		{name: "keys", kind: keys, effect: "CURVE keys: this node's own, and who gets in.", at: func(a *AdapterConfig) any { return &a.Keys }},
 	}}
 }
 

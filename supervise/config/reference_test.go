@@ -81,11 +81,17 @@ func exampleFile(base, section, name, example string) string {
 	case section == "tasks[]":
 		return base + "tasks:\n  - task_id: t\n    " + line + "\n"
 	}
-	outer, inner, nested := strings.Cut(section, ".")
-	if nested {
-		return base + outer + ":\n  " + inner + ":\n    " + line + "\n"
+	line = strings.TrimSpace(line + map[string]string{"allow": "\nsecret: /s.key", "may": "\nkey: /k.pub"}[name])
+	section, inPeer := strings.CutSuffix(section, ".allow{}")
+	if inPeer {
+		line = "secret: /s.key\nallow:\n  peer:\n    " + strings.ReplaceAll(line, "\n", "\n    ")
 	}
-	return base + outer + ":\n  " + line + "\n"
+	nest := ""
+	for outer := range strings.SplitSeq(section, ".") {
+		base += nest + outer + ":\n"
+		nest += "  "
+	}
+	return base + nest + strings.ReplaceAll(line, "\n", "\n"+nest) + "\n"
 }
 
 // TestTable checks what every row of the table owes its readers.

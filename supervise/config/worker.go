@@ -44,6 +44,7 @@ type Worker struct {
 	HeartbeatFloor   time.Duration
 	ProgressTimeout  time.Duration            // between greater step numbers, after the first one
 	ProgressFile     string                   // its first whole number is the step; "" is none
+	FileTimer        bool                     // torch's expiration timers, by a FIFO
 	Phases           map[string]time.Duration // heartbeat timeouts of announced phases
 	LogSilence       time.Duration            // between bytes of output, after the first one
 	LogPattern       LogPattern

@@ -1,7 +1,8 @@
 // Package mock is the bus inside the process: the default adapter, which listens nowhere.
 //
 // It keeps the meaning of bus/zmq, frames and limits included, so that what works with one works with the other. A
-// program that embeds ProcGuard talks to it with [Bus.Call] and [Bus.Subscribe] instead of sockets.
+// program that embeds ProcGuard talks to it with [Bus.Call] and [Bus.Subscribe] instead of sockets. [Exchange] is the
+// same for package link.
 package mock
 
 import (

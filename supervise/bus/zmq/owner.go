@@ -3,9 +3,7 @@
 package zmq
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 
 	zmq "github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
@@ -29,7 +27,7 @@ type owner struct {
 	events    chan event
 	ending    chan struct{}
 	done      chan struct{}
-	wakeFD    int
+	wake      *waker
 	pollFDs   []unix.PollFd
 }
 
@@ -42,26 +40,20 @@ func newOwner(s *sockets, r *bus.Responder) (*owner, error) {
 	if err != nil {
 		return nil, err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	wake, err := newWaker()
 	if err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
+		return nil, err
 	}
-	return &owner{
-		s: s, responder: r, wakeFD: wake,
+	o := &owner{
+		s: s, responder: r, wake: wake,
 		answers: make(chan answer, bus.MaxInFlight), events: make(chan event, queueLen),
 		ending: make(chan struct{}), done: make(chan struct{}),
-		pollFDs: []unix.PollFd{pollIn(wake), pollIn(requestsFD), pollIn(eventsFD)},
-	}, nil
-}
-
-func pollIn(fd int) unix.PollFd { return unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} }
-
-// wake makes the owner look at its channels. The counter of an eventfd saturates far beyond any use and a full one
-// still wakes, so the write cannot fail in a way that matters.
-func (o *owner) wake() {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(o.wakeFD, one[:])
+		pollFDs: []unix.PollFd{pollIn(wake.fd), pollIn(requestsFD), pollIn(eventsFD)},
+	}
+	for _, w := range s.watches {
+		o.pollFDs = append(o.pollFDs, pollIn(w.fd))
+	}
+	return o, nil
 }
 
 // end lets the owner send what is queued and leave, and waits for that. The caller makes sure that nobody publishes or
@@ -69,9 +61,9 @@ func (o *owner) wake() {
 // and must not write to a descriptor that by then is somebody else's.
 func (o *owner) end() {
 	close(o.ending)
-	o.wake()
+	o.wake.wake()
 	<-o.done
-	_ = unix.Close(o.wakeFD)
+	o.wake.close()
 }
 
 // publish queues an event, at the cost of the oldest if there is no room.
@@ -79,7 +71,7 @@ func (o *owner) publish(e event) {
 	for {
 		select {
 		case o.events <- e:
-			o.wake()
+			o.wake.wake()
 			return
 		default:
 		}
@@ -114,12 +106,10 @@ func (o *owner) run() {
 // that question for the one, and it is put to the other here.
 func (o *owner) sleep() {
 	_, _ = o.s.events.GetEvents()
-	if _, err := unix.Poll(o.pollFDs, -1); err != nil && !errors.Is(err, unix.EINTR) {
-		panic(fmt.Sprintf("zmq bus: poll: %v", err)) // EFAULT, EINVAL, ENOMEM: none can be lived with
+	for _, w := range o.s.watches {
+		w.drain()
 	}
-	// Emptied before the channels are looked at: whoever queues something after that wakes us again.
-	var counter [8]byte
-	_, _ = unix.Read(o.wakeFD, counter[:])
+	o.wake.sleep(o.pollFDs, -1)
 }
 
 // flush sends all that is queued. Neither socket can block: a ROUTER drops the answer to a peer that has left or whose
@@ -152,32 +142,34 @@ func (o *owner) receive() bool {
 		if err != nil || events&zmq.POLLIN == 0 {
 			return false
 		}
-		frames, whole := o.message()
-		o.accept(frames, whole)
+		frames, from, whole := o.message()
+		o.accept(frames, from, whole)
 	}
 	return true
 }
 
-// message reads one message to its end and keeps at most maxFrames of it.
-func (o *owner) message() (frames [][]byte, whole bool) {
+// message reads one message to its end and keeps at most maxFrames of it. from is the name of the key that it came
+// with.
+func (o *owner) message() (frames [][]byte, from string, whole bool) {
 	whole = true
 	for {
-		frame, err := o.s.requests.RecvBytes(zmq.DONTWAIT)
+		frame, about, err := o.s.requests.RecvBytesWithMetadata(zmq.DONTWAIT, o.s.about...)
 		if err != nil {
-			return frames, whole
+			return frames, from, whole
 		}
+		from = about[userID]
 		if len(frames) < maxFrames {
 			frames = append(frames, frame)
 		} else {
 			whole = false
 		}
 		if more, err := o.s.requests.GetRcvmore(); err != nil || !more {
-			return frames, whole
+			return frames, from, whole
 		}
 	}
 }
 
-func (o *owner) accept(frames [][]byte, whole bool) {
+func (o *owner) accept(frames [][]byte, from string, whole bool) {
 	e, err := open(frames, whole)
 	switch {
 	case errors.Is(err, errNoDelimiter):
@@ -185,7 +177,7 @@ func (o *owner) accept(frames [][]byte, whole bool) {
 	case err != nil:
 		o.reply(e.address, o.responder.Malformed(err.Error()))
 	default:
-		if now := o.responder.Accept(e.body, func(body []byte) { o.later(e.address, body) }); now != nil {
+		if now := o.responder.AcceptFrom(from, e.body, func(body []byte) { o.later(e.address, body) }); now != nil {
 			o.reply(e.address, now)
 		}
 	}
@@ -195,5 +187,5 @@ func (o *owner) accept(frames [][]byte, whole bool) {
 // that ends.
 func (o *owner) later(address [][]byte, body []byte) {
 	o.answers <- answer{address, body}
-	o.wake()
+	o.wake.wake()
 }

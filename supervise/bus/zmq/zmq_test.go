@@ -45,8 +45,9 @@ func start(t *testing.T, o bus.Options, h bus.Handler) bus.Bus {
 
 // peer is an outside program with sockets of its own: one REQ per call in progress.
 type peer struct {
-	ends bus.Endpoints
-	ctx  *zmq.Context
+	ends   bus.Endpoints
+	ctx    *zmq.Context
+	secure func(*zmq.Socket) error // nil: no CURVE
 }
 
 func newPeer(t *testing.T, b bus.Bus) *peer {
@@ -56,7 +57,7 @@ func newPeer(t *testing.T, b bus.Bus) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ctx.Term() })
-	return &peer{b.Endpoints(), ctx}
+	return &peer{b.Endpoints(), ctx, nil}
 }
 
 func (p *peer) socket(kind zmq.Type, to string) (*zmq.Socket, error) {
@@ -66,6 +67,11 @@ func (p *peer) socket(kind zmq.Type, to string) (*zmq.Socket, error) {
 	}
 	_ = soc.SetLinger(0)
 	_ = soc.SetRcvtimeo(50 * time.Millisecond)
+	if p.secure != nil {
+		if err := p.secure(soc); err != nil {
+			return nil, err
+		}
+	}
 	return soc, soc.Connect(to)
 }
 
