@@ -38,7 +38,7 @@ func (s *Stat) Parse(b []byte) error {
 	*s = Stat{State: b[0]}
 	for i := 0; i <= atRSS; i++ {
 		cut := bytes.IndexByte(b, ' ')
-		if cut < 0 {
+		if cut <= 0 { // the kernel leaves no field empty
 			return errStat
 		}
 		s.set(i, b[:cut])

@@ -31,6 +31,7 @@ func TestParse(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("42 (a b) S 1 42 42 0 -1 4194304 90 0 0 0 250 17 0 0 20 0 5 0 8371 8282112 1234 1 1 1\n"))
 	f.Add([]byte(")  "))
+	f.Add([]byte(")0           0 0          ")) // found: empty fields were taken
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s Stat
 		if s.Parse(b) == nil && len(b) < 40 {
