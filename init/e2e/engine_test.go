@@ -106,6 +106,8 @@ func startDocker(t *testing.T, initPath string) []string {
 		"--containerd-plugins-namespace", filepath.Base(dir)+"-plugins", "--bridge", "none", "--iptables=false",
 		"--ip-masq=false", "--storage-driver", "vfs", "--init-path", initPath)
 	c.Stdout, c.Stderr = &said, &said
+	// In a network of its own: an engine without a bridge removes docker0, whosever it is.
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
