@@ -369,11 +369,13 @@ func TestCleared(t *testing.T) {
 		p.start()
 		defer p.Close()
 		p.Watch(Subject{Worker: "w", Gen: 1, PID: 7, LogSilence: 20 * time.Second, Activity: func() (time.Time, uint64) { return time.Time{}, bytes.Load() }})
+		time.Sleep(500 * time.Millisecond) // between two passes, so that none happens at the same moment as this
 		for range 2 {
 			bytes.Add(1)
 			time.Sleep(time.Minute)
 		}
 		p.Heard("w", 1, Found{Fail: "lost"}) // it holds, whatever comes
+		time.Sleep(200 * time.Millisecond)   // news are told at most so much later
 		bytes.Add(1)
 		time.Sleep(time.Minute)
 		if got := strings.Join(h.all(), ", "); got != "judged w/1, cleared w/1, judged w/1, judged w/1" || h.causeOf("w").Kind != state.CauseLog {
