@@ -104,6 +104,9 @@ func describe(d incident.Worker, w *instance, l *loop) incident.Worker {
 		return d
 	}
 	d.PID, d.StartMS = w.proc.PID, w.start.UnixMilli()
+	if !w.ready.IsZero() {
+		d.ReadyMS = w.ready.UnixMilli()
+	}
 	if x := w.exit; x != nil {
 		d.EndMS = x.Time.UnixMilli()
 		if x.Sent != 0 && x.Signal() == x.Sent {

@@ -196,7 +196,7 @@ func (q *inquest) log(w *instance) []cause.KernelFact {
 
 // death is what the reaper and the pipes tell. It may be asked for a living instance.
 func (q *inquest) death(id string, w *instance) cause.Death {
-	d := cause.Death{Worker: id, Rank: w.rank, PID: w.proc.PID, Time: time.Now(), Started: w.start, Ready: w.ready, Text: lastWords(w)}
+	d := cause.Death{Worker: id, Rank: w.rank, PID: w.proc.PID, Time: time.Now(), Started: w.start, Ready: !w.ready.IsZero(), Text: lastWords(w)}
 	if f, ok := cause.ParseErrorFile(w.errorFile); ok {
 		d.Error = &f
 	}

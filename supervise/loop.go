@@ -91,12 +91,12 @@ type instance struct {
 	owner  *account.Account // nil: ours
 	group  *cgroup.Group    // nil if it has none of its own
 	rank   int              // -1 if it has none
-	ready  bool
-	base   *baseline // of the kernel's counters
-	found  *finding  // why it ended or hangs, once that was looked into
-	told   *chapter  // the newest incident that began with it
-	asked  bool      // to stop, by us
-	bare   bool      // it gets no cgroup of its own
+	ready  time.Time        // zero: not yet
+	base   *baseline        // of the kernel's counters
+	found  *finding         // why it ended or hangs, once that was looked into
+	told   *chapter         // the newest incident that began with it
+	asked  bool             // to stop, by us
+	bare   bool             // it gets no cgroup of its own
 }
 
 // turn runs until the machine has ended.

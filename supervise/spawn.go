@@ -178,7 +178,7 @@ func (l *loop) started(s *launch) fleet.Event {
 func (l *loop) adopt(a fleet.Adopt) {
 	cfg := l.byID[a.Worker]
 	// Its NOTIFY_SOCKET is where the next one's would be: we listen there again.
-	w := &instance{gen: a.Gen, cfg: cfg, rank: -1, ready: true, marker: l.marker(a.Worker, a.Gen), notify: l.scratch != ""}
+	w := &instance{gen: a.Gen, cfg: cfg, rank: -1, marker: l.marker(a.Worker, a.Gen), notify: l.scratch != ""}
 	s := reaper.Survivor{PID: a.PID, StartTicks: a.Ticks, Instance: l.marker(a.Worker, a.Gen), Leader: true}
 	if l.groups != nil {
 		s.Cgroup = l.regroup(w, a.PID)
@@ -205,6 +205,9 @@ func (l *loop) adopt(a fleet.Adopt) {
 	restarts := 0
 	if s, ok := l.fleet.Worker(a.Worker); ok {
 		restarts = s.RestartCount
+		if s.ReadyTime > 0 { // it was, under the ProcGuard before us
+			w.ready = time.UnixMilli(int64(s.ReadyTime * 1000))
+		}
 	}
 	if w.lines, err = l.out.Adopt(a.PID, l.stream(cfg, a.Gen, restarts)); err != nil {
 		w.lines = nil

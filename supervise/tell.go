@@ -17,7 +17,7 @@ func (l *loop) tell(n *fleet.Note) {
 	if e.Kind == fleet.NoteReady {
 		l.watch.Ready(e.Worker, e.Gen)
 		if w := l.instance(e.Worker, e.Gen); w != nil {
-			w.ready = true
+			w.ready = e.Time
 		}
 	}
 	l.write(&e)

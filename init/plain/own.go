@@ -8,6 +8,7 @@ import (
 
 	"github.com/procguard/procguard/reaper/command"
 	"github.com/procguard/procguard/reaper/solo"
+	"github.com/procguard/procguard/supervise/config/words"
 )
 
 // own is ProcGuard under its own name, or any that is not another's.
@@ -171,7 +172,7 @@ func setGrace(c *Call, text string) error {
 }
 
 func setPreStop(c *Call, text string) error {
-	argv, err := words(text)
+	argv, err := words.Split(text)
 	if err == nil && len(argv) == 0 {
 		err = errors.New("it has no words")
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // BusKeys are the CURVE keys of the zmq adapter. Without Secret there are none.
@@ -140,7 +142,7 @@ var peerName = nameKind("the name of a node or tool")
 func (k grantsKind) decode(d *decoder, c cursor, dst any) {
 	all := map[string]Grant{}
 	for _, p := range d.pairs(c) {
-		at, g := c.key(clip(p.name), p.value), Grant{}
+		at, g := c.key(dotenv.Clip(p.name), p.value), Grant{}
 		if _, _, ok := peerName.parse(scalar{text: p.name, tag: "!!str"}); !ok {
 			d.fail(cursor{p.key, at.path}, "", "expected %s", peerName.want)
 			continue

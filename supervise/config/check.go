@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // checkEntry looks at keys of one worker that bear on each other.
@@ -81,7 +83,7 @@ func checkAdapter(d *decoder, c cursor, comm *Communication) {
 	a := comm.AdapterConfig
 	if comm.AdapterType == "zmq" && !a.Insecure && a.Keys.Secret.IsZero() && !isLoopback(a.Host) {
 		d.fail(c, "use 127.0.0.1, give `keys`, or say `insecure: true` where the network is trusted",
-			"adapter_config.host %q can be reached from other machines, and there are no keys", clip(a.Host))
+			"adapter_config.host %q can be reached from other machines, and there are no keys", dotenv.Clip(a.Host))
 	}
 }
 

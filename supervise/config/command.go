@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/words"
 )
 
 // commandText is a command as written; what it comes to depends on `shell`.
@@ -61,7 +63,7 @@ func (t commandText) argv(d *decoder, shell bool) []string {
 	case t.list != nil:
 		return t.list
 	}
-	list, err := words(t.text)
+	list, err := words.Split(t.text)
 	if err == nil && len(list) == 0 {
 		d.fail(t.at, "", "expected a command, got only a comment")
 	} else if err != nil {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"slices"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // taskBook gathers tasks by id while owners are found.
@@ -64,7 +66,7 @@ func (b *taskBook) next(e *entry) string {
 func (b *taskBook) taken(t taskSpec) bool {
 	first := b.byID[t.ID]
 	if first != nil {
-		b.d.fail(t.at, "", "the task %q is given twice; first on line %d", clip(t.ID), first.at.node.Line)
+		b.d.fail(t.at, "", "the task %q is given twice; first on line %d", dotenv.Clip(t.ID), first.at.node.Line)
 	}
 	return first != nil
 }
@@ -90,7 +92,7 @@ func (b *taskBook) fromTop(t taskSpec) {
 	if t.WorkerID != "" {
 		owner, ids := b.names.find(t.WorkerID)
 		if owner == nil {
-			b.d.fail(t.at.key("worker_id", t.marks["worker_id"]), meant(t.WorkerID, b.names.names()), "there is no worker %q", clip(t.WorkerID))
+			b.d.fail(t.at.key("worker_id", t.marks["worker_id"]), meant(t.WorkerID, b.names.names()), "there is no worker %q", dotenv.Clip(t.WorkerID))
 			return
 		}
 		if t.WorkerID = ids[0]; len(ids) > 1 {
@@ -109,7 +111,7 @@ func (b *taskBook) describe(listed *taskSpec, t taskSpec) {
 			listed.WorkerID = ids[0] // the same entry, a replica chosen by name
 		case owner == nil || !slices.Contains(ids, listed.WorkerID):
 			b.d.fail(t.at.key("worker_id", t.marks["worker_id"]), "",
-				"the task %q is listed by %q on line %d", clip(t.ID), listed.WorkerID, listed.at.node.Line)
+				"the task %q is listed by %q on line %d", dotenv.Clip(t.ID), listed.WorkerID, listed.at.node.Line)
 			return
 		}
 	}
@@ -129,11 +131,11 @@ func (b *taskBook) settle(t *taskSpec) {
 	switch {
 	case owned && owner.Type != t.WorkerType:
 		b.d.fail(t.at, "", "the task %q is for workers of type %q, but its worker %q is of type %q",
-			clip(t.ID), t.WorkerType, t.WorkerID, owner.Type)
+			dotenv.Clip(t.ID), t.WorkerType, t.WorkerID, owner.Type)
 	case owned && owner.Standby:
-		b.d.fail(t.at, "", "the task %q belongs to %q, a standby, which owns nothing at first", clip(t.ID), t.WorkerID)
+		b.d.fail(t.at, "", "the task %q belongs to %q, a standby, which owns nothing at first", dotenv.Clip(t.ID), t.WorkerID)
 	case !owned && !b.names.hasType(t.WorkerType):
-		b.d.fail(t.at, meant(t.WorkerType, b.names.types()), "the task %q is for workers of type %q, and there are none", clip(t.ID), t.WorkerType)
+		b.d.fail(t.at, meant(t.WorkerType, b.names.types()), "the task %q is for workers of type %q, and there are none", dotenv.Clip(t.ID), t.WorkerType)
 	}
 }
 

@@ -113,9 +113,9 @@ func describe(n *yaml.Node) string {
 	case isNull(n):
 		return "nothing"
 	case n.Tag == "!!str":
-		return "the text " + strconv.Quote(clip(n.Value))
+		return "the text " + strconv.Quote(dotenv.Clip(n.Value))
 	default:
-		return clip(n.Value)
+		return dotenv.Clip(n.Value)
 	}
 }
 
@@ -171,7 +171,7 @@ func (d *decoder) pair(c cursor, k, v *yaml.Node, seen map[string]*yaml.Node) (p
 		return pair{}, false
 	}
 	if first := seen[name.Value]; first != nil {
-		d.fail(c.key(clip(name.Value), k), "", "the key is given twice; first on line %d", first.Line)
+		d.fail(c.key(dotenv.Clip(name.Value), k), "", "the key is given twice; first on line %d", first.Line)
 		return pair{}, false
 	}
 	seen[name.Value] = k

@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // linkEntries turns the names in depends_on into workers, and refuses names that
@@ -45,7 +47,7 @@ func (d *decoder) resolveDep(e *entry, dep depSpec, r *roster) (*entry, []string
 	case dep.name == "" || dep.condition == "":
 		return nil, nil // reported where it was read
 	case target == nil:
-		d.fail(dep.at, meant(dep.name, r.names()), "there is no worker %q", clip(dep.name))
+		d.fail(dep.at, meant(dep.name, r.names()), "there is no worker %q", dotenv.Clip(dep.name))
 		return nil, nil
 	case dep.condition == "completed" && target.Restart == "always":
 		d.fail(dep.at, "", "%q never completes, since it has `restart: always`", dep.name)

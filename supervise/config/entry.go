@@ -2,6 +2,8 @@ package config
 
 import (
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // fileSpec is a file as read, before entries become workers.
@@ -112,8 +114,8 @@ func (dependsKind) decode(d *decoder, c cursor, dst any) {
 		}
 	} else {
 		for _, p := range d.pairs(c) {
-			dep := depSpec{at: cursor{p.key, c.path + "." + clip(p.name)}, name: p.name}
-			condition.decode(d, c.key(clip(p.name), p.value), &dep.condition)
+			dep := depSpec{at: cursor{p.key, c.path + "." + dotenv.Clip(p.name)}, name: p.name}
+			condition.decode(d, c.key(dotenv.Clip(p.name), p.value), &dep.condition)
 			list = append(list, dep)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // reservedEnv is what ProcGuard tells a worker through its environment; a value
@@ -25,7 +27,7 @@ func (envMap) label() string { return "mapping" }
 func (envMap) decode(d *decoder, c cursor, dst any) {
 	m := clone(*dst.(*map[string]string))
 	for _, p := range d.pairs(c) {
-		at := c.key(clip(p.name), p.value)
+		at := c.key(dotenv.Clip(p.name), p.value)
 		if why := badEnvName(p.name); why != "" {
 			d.fail(cursor{p.key, at.path}, "", "%s", why)
 			continue

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // maxExpansion bounds what all ${VAR} of a file may come to, in bytes.
@@ -83,7 +85,7 @@ func (x *expander) variable(body string, depth int) (string, *badExpansion) {
 	name, fallback, hasDefault := strings.Cut(body, ":-")
 	if !isVarName(name) {
 		return "", &badExpansion{
-			msg:  fmt.Sprintf("expected ${NAME} or ${NAME:-default}, got %s", clip("${"+body+"}")),
+			msg:  fmt.Sprintf("expected ${NAME} or ${NAME:-default}, got %s", dotenv.Clip("${"+body+"}")),
 			hint: "write $${ for a literal ${",
 		}
 	}
@@ -96,23 +98,11 @@ func (x *expander) variable(body string, depth int) (string, *badExpansion) {
 		return x.expand(fallback, depth+1)
 	case !ok:
 		return "", &badExpansion{
-			msg:  fmt.Sprintf("the environment variable %s is not set", clip(name)),
-			hint: fmt.Sprintf("give a default with ${%s:-value}, or write $${ for a literal ${", clip(name)),
+			msg:  fmt.Sprintf("the environment variable %s is not set", dotenv.Clip(name)),
+			hint: fmt.Sprintf("give a default with ${%s:-value}, or write $${ for a literal ${", dotenv.Clip(name)),
 		}
 	case strings.ContainsRune(value, 0):
-		return "", &badExpansion{msg: fmt.Sprintf("the value of %s contains a NUL byte", clip(name))}
+		return "", &badExpansion{msg: fmt.Sprintf("the value of %s contains a NUL byte", dotenv.Clip(name))}
 	}
 	return value, nil
-}
-
-// clip shortens text taken from the file for use in a message.
-func clip(s string) string {
-	const most = 60
-	n := 0
-	for i := range s {
-		if n++; n > most {
-			return s[:i] + "…"
-		}
-	}
-	return s
 }

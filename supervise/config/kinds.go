@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // valueKind is a kind written as one scalar. parse answers with a value, or with
@@ -38,7 +40,7 @@ func (k valueKind[V]) decode(d *decoder, c cursor, dst any) {
 // was written with variables.
 func describeScalar(c cursor, s scalar) string {
 	if s.expanded {
-		return describe(c.target()) + ", which is " + strconv.Quote(clip(s.text))
+		return describe(c.target()) + ", which is " + strconv.Quote(dotenv.Clip(s.text))
 	}
 	return describe(c.target())
 }

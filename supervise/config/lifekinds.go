@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // beatKind is a time or the word auto.
@@ -48,7 +50,7 @@ func (phasesKind) label() string { return "mapping" }
 func (phasesKind) decode(d *decoder, c cursor, dst any) {
 	m := clone(*dst.(*map[string]time.Duration))
 	for _, p := range d.pairs(c) {
-		at := c.key(clip(p.name), p.value)
+		at := c.key(dotenv.Clip(p.name), p.value)
 		if _, _, ok := phaseName.parse(scalar{text: p.name}); !ok {
 			d.fail(cursor{p.key, at.path}, "", "expected %s", phaseName.want)
 			continue

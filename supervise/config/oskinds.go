@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // name is an identifier that becomes part of file names, variables and messages.
@@ -186,7 +188,7 @@ func (rlimits) label() string { return "mapping" }
 func (rlimits) decode(d *decoder, c cursor, dst any) {
 	m := clone(*dst.(*map[string]Rlimit))
 	for _, p := range d.pairs(c) {
-		at := c.key(clip(p.name), p.value)
+		at := c.key(dotenv.Clip(p.name), p.value)
 		if !slices.Contains(rlimitNames, p.name) {
 			d.fail(cursor{p.key, at.path}, meant(p.name, rlimitNames), "unknown resource limit")
 			continue

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // payloadKind is any value, kept as JSON.
@@ -39,7 +41,7 @@ func (d *decoder) plain(c cursor) any {
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for _, p := range d.pairs(c) {
-			m[p.name] = d.plain(c.key(clip(p.name), p.value))
+			m[p.name] = d.plain(c.key(dotenv.Clip(p.name), p.value))
 		}
 		return m
 	}
@@ -79,7 +81,7 @@ func (d *decoder) number(c cursor, text, tag string) any {
 	var f float64
 	err := (&yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text}).Decode(&f)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-		d.fail(c, "put it in quotes", "JSON has no number such as %s", clip(text))
+		d.fail(c, "put it in quotes", "JSON has no number such as %s", dotenv.Clip(text))
 		return nil
 	}
 	return json.Number(strconv.FormatFloat(f, 'f', -1, 64))

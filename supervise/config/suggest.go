@@ -6,11 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // unknown reports a key that s does not have, with the best help there is.
 func (d *decoder) unknown(c cursor, p pair, s *sectionInfo) {
-	at := c.key(clip(p.name), p.key)
+	at := c.key(dotenv.Clip(p.name), p.key)
 	if slices.Contains(s.later, p.name) {
 		d.fail(at, "remove it", "not supported yet by this version")
 		return

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/procguard/procguard/supervise/config/dotenv"
 )
 
 // Limits on the tree, far above what a person writes.
@@ -99,6 +101,6 @@ var knownTags = map[string]bool{
 
 func (s *survey) checkTag(n *yaml.Node) {
 	if !knownTags[n.Tag] {
-		s.fail(n, fmt.Sprintf("the YAML tag %s is not supported", clip(n.Tag)))
+		s.fail(n, fmt.Sprintf("the YAML tag %s is not supported", dotenv.Clip(n.Tag)))
 	}
 }

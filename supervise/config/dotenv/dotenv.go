@@ -76,7 +76,7 @@ func define(text string, refuse func(string) string) (v Var, used int, msg strin
 	name, raw, ok := strings.Cut(line, "=")
 	name = strings.TrimSpace(strings.TrimPrefix(name, "export "))
 	if !ok || !IsName(name) {
-		return Var{}, used, "expected NAME=value, got " + fmt.Sprintf("%q", clip(line))
+		return Var{}, used, "expected NAME=value, got " + fmt.Sprintf("%q", Clip(line))
 	}
 	if refuse != nil && refuse(name) != "" {
 		return Var{}, used, name + ": " + refuse(name)
@@ -161,8 +161,8 @@ func IsName(s string) bool {
 	return s != ""
 }
 
-// clip shortens text taken from the file for use in a message.
-func clip(s string) string {
+// Clip shortens text taken from a file for use in a message.
+func Clip(s string) string {
 	const most = 60
 	n := 0
 	for i := range s {

@@ -1,4 +1,4 @@
-package config
+package words
 
 import (
 	"os/exec"
@@ -15,7 +15,7 @@ func TestWordsRefused(t *testing.T) {
 		"a <b": `"<" means`, "(a)": `"(" means`, "a `b`": "\"`\" means", "a $(b)": `"$(" means`, `a "$(b)"`: "a command in", "a \"`b`\"": "a command in",
 		`a "b`: `" quote is not closed`, `a 'b`: `' quote is not closed`,
 	} {
-		if got, err := words(text); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := Split(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}
@@ -27,7 +27,7 @@ func TestWordsKept(t *testing.T) {
 		"a\\\nb": {"ab"}, "\"a\\\nb\"": {"ab"}, `a\`: {`a\`}, `'a|b' "c;d" e\&f`: {"a|b", "c;d", "e&f"}, "a # b\nc": {"a", "c"},
 		"x=$Y ${Z}": {"x=$Y", "${Z}"}, "é 'ü'": {"é", "ü"}, "* ~ {a,b}": {"*", "~", "{a,b}"},
 	} {
-		if got, err := words(text); err != nil || !slices.Equal(got, want) {
+		if got, err := Split(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestWordsAgreeWithShell(t *testing.T) {
 			"a", "b", " ", "  ", "\t", "\n", `\`, `'`, `"`, "#", "é", `\n`, "\\\n", `'x y'`, `"x y"`, `"\""`, `""`, "-", "=", ".",
 		}), 0, 12).Draw(t, "parts")
 		text := "w " + strings.Join(parts, "")
-		got, err := words(text)
+		got, err := Split(text)
 		if err != nil || strings.HasSuffix(text, `\`) {
 			return // what a lone last backslash means, shells disagree about
 		}

@@ -1,17 +1,19 @@
-package config
+// Package words splits a command line as a shell would, without a shell. The configuration and
+// the plain init share it.
+package words
 
 import (
 	"fmt"
 	"strings"
 )
 
-// words splits a command as a POSIX shell splits a simple command, and stops at
+// Split splits a command as a POSIX shell splits a simple command, and stops at
 // what only a shell could carry out. A dollar sign is a plain character.
 //
 // Libraries for this drop the backslash of "\n" inside double quotes and keep
 // the line break of a continued line, so `python3 -c "print('a\n')"` and commands
 // over several lines would reach the program changed.
-func words(text string) ([]string, error) {
+func Split(text string) ([]string, error) {
 	s := splitter{text: text}
 	for s.i < len(text) {
 		if err := s.step(); err != nil {
